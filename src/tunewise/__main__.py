@@ -1,0 +1,5 @@
+"""`python -m tunewise` is `tunewise`."""
+
+from tunewise.cli import main
+
+main()

@@ -1,0 +1,377 @@
+"""The truth about documents, revisions, chunks, access groups and index generations, in SQL.
+
+Knows nothing about models, vectors or files of documents: an index is derived from here and can always be made again.
+SQLite (WAL, synchronous=FULL) by default, any SQLAlchemy URL otherwise; a method returns after its commit.
+
+A chunk that a newer revision replaced is kept but not *live* until no generation needs it, so that a reader of the old
+generation sees whole old passages and a rollback finds them. `remove` erases at once, in every generation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables
+from tunewise.errors import DataMistake, DiskFull, Failed
+from tunewise.nouns import Chunk, Document, Heading, Page
+from tunewise.store import fingerprint
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, RowMapping
+
+_MANY = 500
+"""Values in one IN (...): below SQLite's limit of bound variables on every build."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """A document without its text. `settings` fingerprints everything that was derived from it, chunks included."""
+
+    id: str
+    revision: str
+    title: str
+    language: str
+    source: str
+    modified: str | None
+    groups: tuple[str, ...]
+    settings: str
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One state of the index. `unknown` is the embedder's share of unknown tokens by language of the documents;
+    `lexical` fingerprints the settings of the full-text side; `manifest` is the SHA-256 of the folder's manifest.json.
+    """
+
+    id: str
+    fingerprint: str
+    embedder: str
+    embedder_fingerprint: str
+    precision: str
+    dimension: int
+    lexical: str
+    chunks: int
+    documents: int
+    unknown: dict[str, float]
+    dense_weight: float
+    created: str
+    manifest: str
+    notes: tuple[str, ...] = ()
+
+
+def derived(document: Document, chunks: Sequence[Chunk]) -> str:
+    """Fingerprint of everything that is kept of a document except when it was modified: equal = nothing to do."""
+    return fingerprint(
+        [
+            [document.revision, document.title, document.language, document.source, list(document.groups)],
+            [[p.number, p.start, p.end] for p in document.pages],
+            [[h.level, h.title, h.start, h.end] for h in document.headings],
+            [[c.id, c.start, c.end, c.title, c.heading, c.page, c.language] for c in chunks],
+        ]
+    )
+
+
+class Catalog:
+    """Documents, chunks and generations at a database URL ("sqlite:///…/catalog.sqlite"); usable from many threads.
+
+    Raises `Failed` when the database was written by a newer version, `DiskFull` when a write found no space.
+    """
+
+    def __init__(self, url: str) -> None:
+        import sqlalchemy as sa
+
+        self.url = url
+        self._sa = sa
+        self._t = tables()
+        self._writing = threading.Lock()
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+            from pathlib import Path
+
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = sa.create_engine(parsed)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", prepare_sqlite)
+        try:
+            self._check_schema()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    # -------------------------------------------------------------------------------------------- connections
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """One transaction: committed whole, or not at all."""
+        with self._errors(), self._writing, self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._errors(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        where = self._engine.url.render_as_string(hide_password=True)
+        try:
+            yield
+        except self._sa.exc.IntegrityError as error:
+            raise Failed(f"the catalog {where} refused a row: {error.orig}") from error
+        except self._sa.exc.DatabaseError as error:
+            cause = str(error.orig)
+            if "disk is full" in cause or "No space left" in cause:
+                raise DiskFull(f"no space left on the disk that holds {where}", tip="free some and repeat") from error
+            raise Failed(f"the catalog {where} cannot be used: {cause}", tip="close other users of it") from error
+
+    def _check_schema(self) -> None:
+        sa, state = self._sa, self._t.state
+        with self._read() as connection:
+            found = None
+            if sa.inspect(connection).has_table("state"):
+                found = connection.scalar(sa.select(state.c.value).where(state.c.key == "schema"))
+        if found is not None and int(found) > SCHEMA:
+            raise Failed(
+                f"the catalog has schema {found}, this version of tunewise reads up to {SCHEMA}",
+                tip="upgrade tunewise, or use another project folder",
+            )
+        if found is None:
+            with self._write() as connection:
+                self._t.metadata.create_all(connection)
+                if connection.scalar(sa.select(state.c.value).where(state.c.key == "schema")) is None:
+                    connection.execute(sa.insert(state).values(key="schema", value=str(SCHEMA)))
+
+    # -------------------------------------------------------------------------------------------- documents
+
+    def put(self, document: Document, chunks: Iterable[Chunk]) -> None:
+        """Add a document with its chunks, or replace both, in one transaction."""
+        self.put_all([(document, list(chunks))])
+
+    def put_all(self, pairs: Sequence[tuple[Document, Sequence[Chunk]]]) -> None:
+        """`put` for several documents in one transaction: all of them, or none."""
+        sa, documents, rows = self._sa, self._t.documents, self._t.chunks
+        with self._write() as connection:
+            for document, chunks in pairs:
+                _check(document, chunks)
+                values = {
+                    "id": document.id, "revision": document.revision, "title": document.title,
+                    "language": document.language, "source": document.source, "modified": document.modified,
+                    "groups": sorted(set(document.groups)), "text": document.text,
+                    "pages": [[p.number, p.start, p.end] for p in document.pages],
+                    "headings": [[h.level, h.title, h.start, h.end] for h in document.headings],
+                    "settings": derived(document, chunks), "characters": len(document.text),
+                }
+                update = sa.update(documents).where(documents.c.id == document.id).values(values)
+                if not connection.execute(update).rowcount:
+                    connection.execute(sa.insert(documents).values(values))
+                connection.execute(sa.update(rows).where(rows.c.document == document.id).values(live=False))
+                for ids in _portions([chunk.id for chunk in chunks]):
+                    connection.execute(sa.delete(rows).where(rows.c.id.in_(ids), rows.c.document == document.id))
+                if chunks:
+                    connection.execute(
+                        sa.insert(rows),
+                        [
+                            {
+                                "id": c.id, "document": document.id, "live": True, "revision": document.revision,
+                                "start": c.start, "end": c.end, "text": c.text, "title": c.title,
+                                "heading": c.heading, "page": c.page, "language": c.language,
+                            }
+                            for c in chunks
+                        ],
+                    )
+
+    def remove(self, document_id: str) -> None:
+        """Erase a document and all chunks it ever had; no generation returns them from now on."""
+        documents = self._t.documents
+        with self._write() as connection:
+            if not connection.execute(self._sa.delete(documents).where(documents.c.id == document_id)).rowcount:
+                raise _absent("document", document_id)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a document another id; its chunks keep theirs."""
+        documents = self._t.documents
+        with self._write() as connection:
+            if connection.scalar(self._sa.select(documents.c.id).where(documents.c.id == new)) is not None:
+                raise DataMistake(f"there is a document {new!r} already", tip="remove it first")
+            if not connection.execute(
+                self._sa.update(documents).where(documents.c.id == old).values(id=new)
+            ).rowcount:
+                raise _absent("document", old)
+
+    def documents(self) -> list[DocumentRecord]:
+        """All documents without their texts, sorted by id."""
+        names = [field.name for field in fields(DocumentRecord)]
+        table = self._t.documents
+        with self._read() as connection:
+            found = connection.execute(self._sa.select(*(table.c[name] for name in names)).order_by(table.c.id))
+            return [DocumentRecord(**{**row, "groups": tuple(row["groups"])}) for row in found.mappings()]
+
+    def document(self, id: str) -> Document:
+        """One document, whole; `DataMistake` when there is none."""
+        table = self._t.documents
+        with self._read() as connection:
+            row = connection.execute(self._sa.select(table).where(table.c.id == id)).mappings().first()
+        if row is None:
+            raise _absent("document", id)
+        return Document(
+            id=row["id"], text=row["text"], title=row["title"], revision=row["revision"], source=row["source"],
+            language=row["language"], pages=tuple(Page(*page) for page in row["pages"]),
+            headings=tuple(Heading(*heading) for heading in row["headings"]), modified=row["modified"],
+            groups=tuple(row["groups"]),
+        )
+
+    # -------------------------------------------------------------------------------------------- chunks
+
+    def _select_chunks(self) -> Any:
+        rows, documents = self._t.chunks, self._t.documents
+        # Groups are read from the document, so that a restriction holds from the moment it is written.
+        return self._sa.select(rows, documents.c.groups).join(documents, rows.c.document == documents.c.id)
+
+    def chunks(self, document_id: str | None = None) -> Iterator[Chunk]:
+        """The live chunks, of one document or of all, sorted by document and place."""
+        rows = self._t.chunks
+        query = self._select_chunks().where(rows.c.live).order_by(rows.c.document, rows.c.start, rows.c.end, rows.c.id)
+        if document_id is not None:
+            query = query.where(rows.c.document == document_id)
+        with self._read() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+                yield _chunk(row)
+
+    def chunk(self, id: str) -> Chunk:
+        """One chunk, live or kept for a generation; `DataMistake` when there is none."""
+        found = self.chunks_by_id([id])
+        if id not in found:
+            raise _absent("chunk", id)
+        return found[id]
+
+    def chunks_by_id(self, ids: Sequence[str]) -> dict[str, Chunk]:
+        """{id: chunk} of those ids that there are, with the access groups of this moment."""
+        found = {}
+        with self._read() as connection:
+            for portion in _portions(ids):
+                query = self._select_chunks().where(self._t.chunks.c.id.in_(portion))
+                found.update((row["id"], _chunk(row)) for row in connection.execute(query).mappings())
+        return found
+
+    # -------------------------------------------------------------------------------------------- generations
+
+    def generations(self) -> list[Generation]:
+        """All generations that are kept, oldest first."""
+        table = self._t.generations
+        with self._read() as connection:
+            found = connection.execute(self._sa.select(table).order_by(table.c.created)).mappings()
+            return [_generation(row) for row in found]
+
+    def current(self) -> Generation | None:
+        """The generation that answers, None before the first build."""
+        table, state = self._t.generations, self._t.state
+        pointer = self._sa.select(state.c.value).where(state.c.key == "current").scalar_subquery()
+        with self._read() as connection:
+            row = connection.execute(self._sa.select(table).where(table.c.id == pointer)).mappings().first()
+        return None if row is None else _generation(row)
+
+    def switch(self, generation_id: str) -> None:
+        """Let this generation answer from now on: the one pointer; also the way back to the one before.
+
+        `DataMistake` when it is not kept, or holds passages of a document that was removed since.
+        """
+        if not self.is_whole(generation_id):
+            raise DataMistake(
+                f"generation {generation_id!r} holds passages of a removed document", tip="tunewise ingest builds anew"
+            )
+        with self._write() as connection:
+            self._switch(connection, generation_id)
+
+    def _switch(self, connection: Connection, id: str) -> None:
+        sa, state, table = self._sa, self._t.state, self._t.generations
+        if connection.scalar(sa.select(table.c.id).where(table.c.id == id)) is None:
+            known = ", ".join(connection.scalars(sa.select(table.c.id).order_by(table.c.created))) or "none"
+            raise DataMistake(f"there is no index generation {id!r}", tip=f"kept are: {known}")
+        if not connection.execute(sa.update(state).where(state.c.key == "current").values(value=id)).rowcount:
+            connection.execute(sa.insert(state).values(key="current", value=id))
+
+    def add_generation(self, generation: Generation, chunk_ids: Iterable[str]) -> None:
+        """Register a finished generation with its chunks and let it answer, in one transaction."""
+        sa, table, members = self._sa, self._t.generations, self._t.members
+        values = {field.name: getattr(generation, field.name) for field in fields(Generation)}
+        values["notes"] = list(generation.notes)
+        with self._write() as connection:
+            connection.execute(sa.delete(members).where(members.c.generation == generation.id))
+            connection.execute(sa.delete(table).where(table.c.id == generation.id))
+            connection.execute(sa.insert(table).values(values))
+            for ids in _portions(list(chunk_ids)):
+                connection.execute(sa.insert(members), [{"generation": generation.id, "chunk": id} for id in ids])
+            self._switch(connection, generation.id)
+
+    def drop_generations(self, ids: Iterable[str]) -> None:
+        """Forget generations (never the current one), and erase the replaced chunks that only they needed."""
+        sa, table, members, rows, state = self._sa, self._t.generations, self._t.members, self._t.chunks, self._t.state
+        with self._write() as connection:
+            current = connection.scalar(sa.select(state.c.value).where(state.c.key == "current"))
+            for id in ids:
+                if id == current:
+                    raise Failed(f"generation {id} is the current one and cannot be dropped")
+                connection.execute(sa.delete(members).where(members.c.generation == id))
+                connection.execute(sa.delete(table).where(table.c.id == id))
+            needed = sa.exists().where(members.c.chunk == rows.c.id)
+            connection.execute(sa.delete(rows).where(sa.not_(rows.c.live), sa.not_(needed)))
+
+    def is_whole(self, generation_id: str) -> bool:
+        """Whether every chunk of a generation still exists (a removed document makes it a place for leftovers)."""
+        sa, members, rows = self._sa, self._t.members, self._t.chunks
+        lost = sa.select(sa.func.count()).select_from(members.outerjoin(rows, members.c.chunk == rows.c.id)).where(
+            members.c.generation == generation_id, rows.c.id.is_(None)
+        )
+        with self._read() as connection:
+            return connection.scalar(lost) == 0
+
+    def checkpoint(self) -> None:
+        """Move SQLite's write-ahead log into the database file, so that erased text does not linger there."""
+        if self._engine.dialect.name == "sqlite":
+            with self._read() as connection:
+                connection.execute(self._sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
+def _check(document: Document, chunks: Sequence[Chunk]) -> None:
+    for chunk in chunks:
+        if chunk.document != document.id or document.text[chunk.start : chunk.end] != chunk.text:
+            raise ValueError(f"chunk {chunk.id} is no span of document {document.id}")
+
+
+def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _MANY):
+        yield values[start : start + _MANY]
+
+
+def _absent(what: str, id: str) -> DataMistake:
+    return DataMistake(f"there is no {what} {id!r} in the catalog", tip="tunewise documents lists what there is")
+
+
+def _chunk(row: RowMapping) -> Chunk:
+    return Chunk(
+        id=row["id"], document=row["document"], revision=row["revision"], start=row["start"], end=row["end"],
+        text=row["text"], title=row["title"], heading=row["heading"], page=row["page"], language=row["language"],
+        groups=tuple(row["groups"]),
+    )
+
+
+def _generation(row: RowMapping) -> Generation:
+    return Generation(**{**row, "notes": tuple(row["notes"])})
+
+
+__all__ = ["Catalog", "DocumentRecord", "Generation", "derived"]

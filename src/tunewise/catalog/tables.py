@@ -1,0 +1,81 @@
+"""The tables of the catalog, and how SQLite is opened. Knows nothing about what is put into them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+SCHEMA = 1
+"""Version of these tables; a catalog with a higher one was written by a newer tunewise and is refused."""
+
+
+@cache
+def tables() -> Any:
+    """The tables, made on first use because importing SQLAlchemy takes a third of a second."""
+    import sqlalchemy as sa
+
+    class Tables:
+        metadata = sa.MetaData()
+        state = sa.Table(
+            "state", metadata, sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.String(64))
+        )
+        documents = sa.Table(
+            "documents", metadata,
+            sa.Column("id", sa.Text, primary_key=True),
+            *(sa.Column(name, sa.Text, nullable=False) for name in ("revision", "title", "language", "source")),
+            sa.Column("modified", sa.Text),
+            sa.Column("groups", sa.JSON, nullable=False),
+            sa.Column("pages", sa.JSON, nullable=False),
+            sa.Column("headings", sa.JSON, nullable=False),
+            sa.Column("text", sa.Text, nullable=False),
+            sa.Column("settings", sa.Text, nullable=False),
+            sa.Column("characters", sa.Integer, nullable=False),
+        )
+        chunks = sa.Table(
+            "chunks", metadata,
+            sa.Column("id", sa.Text, primary_key=True),
+            sa.Column(
+                "document", sa.Text, sa.ForeignKey("documents.id", ondelete="CASCADE", onupdate="CASCADE"),
+                nullable=False, index=True,
+            ),
+            sa.Column("live", sa.Boolean, nullable=False),
+            sa.Column("revision", sa.Text, nullable=False),
+            sa.Column("start", sa.Integer, nullable=False),
+            sa.Column("end", sa.Integer, nullable=False),
+            *(sa.Column(name, sa.Text, nullable=False) for name in ("text", "title", "heading")),
+            sa.Column("page", sa.Integer),
+            sa.Column("language", sa.Text, nullable=False),
+        )
+        generations = sa.Table(
+            "generations", metadata,
+            sa.Column("id", sa.String(64), primary_key=True),
+            sa.Column("fingerprint", sa.String(64), nullable=False),
+            sa.Column("embedder", sa.Text, nullable=False),
+            sa.Column("embedder_fingerprint", sa.String(64), nullable=False),
+            sa.Column("precision", sa.String(16), nullable=False),
+            sa.Column("dimension", sa.Integer, nullable=False),
+            sa.Column("lexical", sa.String(64), nullable=False),
+            sa.Column("chunks", sa.Integer, nullable=False),
+            sa.Column("documents", sa.Integer, nullable=False),
+            sa.Column("unknown", sa.JSON, nullable=False),
+            sa.Column("dense_weight", sa.Float, nullable=False),
+            sa.Column("created", sa.String(40), nullable=False),
+            sa.Column("manifest", sa.String(64), nullable=False),
+            sa.Column("notes", sa.JSON, nullable=False),
+        )
+        members = sa.Table(
+            "generation_chunks", metadata,
+            sa.Column(
+                "generation", sa.String(64), sa.ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True
+            ),
+            sa.Column("chunk", sa.Text, primary_key=True),
+        )
+
+    return Tables
+
+
+def prepare_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,50 @@
+"""ask: one answer with its checked sources."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunewise.cli.documents import project_of
+from tunewise.cli.flags import command
+from tunewise.cli.messages import message
+from tunewise.cli.terminal import detail, following, manners, out, out_json
+from tunewise.errors import Failed
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    command(app, "ask", example="tunewise ask 'How long may I return an article?'\n"
+                                "tunewise ask '退货期限是多久？' --approach rag --json")(ask)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    *,
+    approach: Annotated[str | None, typer.Option("--approach", "-a", envvar="TUNEWISE_APPROACH",
+                                                 help="Which approach answers (default: the recommended one).")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Another model [TUNEWISE_MODEL].")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="How many passages [TUNEWISE_K].")] = None,
+    group: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_GROUP",
+                                                    help="Ask as a member of this group.")] = None,
+) -> None:
+    """Answer a question and show where the answer comes from."""
+    from tunewise.jobs.ask import ask as job
+
+    answer, used = job(project_of(model=model, k=k), question, approach=approach, groups=group or None)
+    if answer.error:
+        raise Failed(answer.error, tip="tunewise doctor")
+    if manners.json:
+        out_json({"approach": used, "answer": answer})
+    else:
+        out(answer.text)
+        out()
+        out(message("sources") + ":" if answer.citations else message("no_sources"))
+        for citation in answer.citations:
+            page = ", " + message("page", page=citation.page) if citation.page else ""
+            state = message("verified") if citation.verified else message("unverified", reason=citation.reason)
+            out(f"  {citation.marker} {citation.document}{page} [{citation.start}:{citation.end}] ({state})")
+            out(f"      {' '.join(citation.quote.split())}")
+    detail(f"{used.name}: {answer.seconds:.2f} s, {answer.tokens_in} + {answer.tokens_out} tokens")
+    following("tunewise compare")

@@ -1,0 +1,166 @@
+"""init, ingest, search, index: from a folder of documents to passages that can be found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tunewise.cli.flags import command
+from tunewise.cli.messages import language as user_language
+from tunewise.cli.messages import message
+from tunewise.cli.terminal import following, manners, out, out_json, progress, say, warn
+from tunewise.errors import ConfigMistake, UserMistake
+from tunewise.project import DEFAULT_APPROACHES, FILE, Project, load_project
+
+
+def project_of(**flags: Any) -> Project:
+    """The project of --config or of the working folder; `flags` by the last part of the setting's key."""
+    keys = {
+        "documents": "project.documents", "questions": "project.questions", "language": "project.language",
+        "model": "project.model", "embedder": "project.embedder", "tokens": "chunks.tokens",
+        "mode": "retrieval.mode", "k": "retrieval.k", "budget": "retrieval.budget",
+    }
+    return load_project(manners.config, flags={keys[name]: value for name, value in flags.items()})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    command(app, "init", example="tunewise init handbook --language en")(init)
+    command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160")(ingest)
+    command(app, "search", example="tunewise search 'how long may I return an article?' --k 5")(search)
+    index = typer.Typer(help="The generations of the index.", rich_markup_mode=None)
+    command(index, "list", example="tunewise index list --json")(index_list)
+    command(index, "rollback", example="tunewise index rollback GENERATION --yes")(index_rollback)
+    app.add_typer(index, name="index")
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where the project is to live.")] = Path(),
+    *,
+    name: Annotated[str, typer.Option(envvar="TUNEWISE_NAME", help="Its name (default: the folder's).")] = "",
+    language: Annotated[str, typer.Option(envvar="TUNEWISE_LANGUAGE", help="en or zh.")] = "",
+    force: Annotated[bool, typer.Option("--force", "-f", envvar="TUNEWISE_FORCE", help="Replace the file.")] = False,
+) -> None:
+    """Write a tunewise.toml and a folder for documents."""
+    from tunewise.cli.starter import starter
+    from tunewise.store import write_text
+
+    path = folder / FILE
+    if path.exists() and not force:
+        raise UserMistake(message("init_exists", path=path), tip=message("init_exists_tip"))
+    language = language or user_language()
+    if language not in ("en", "zh"):
+        raise ConfigMistake(f"--language: {language!r} is none of en, zh", tip="tunewise init --help")
+    (folder / "documents").mkdir(parents=True, exist_ok=True)
+    write_text(path, starter(name or folder.resolve().name, language=language, approaches=list(DEFAULT_APPROACHES)))
+    if manners.json:
+        out_json({"file": path.resolve(), "documents": (folder / "documents").resolve()})
+    else:
+        out(message("init_done", path=path))
+    following(message("init_next", folder=folder / "documents"))
+
+
+def ingest(
+    folder: Annotated[Path | None, typer.Argument(help="The documents (default: of tunewise.toml).")] = None,
+    *,
+    embedder: Annotated[str | None, typer.Option(help="minilm, a folder or a hub id [TUNEWISE_EMBEDDER].")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of a passage [TUNEWISE_TOKENS].")] = None,
+    password: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_PASSWORD",
+                                                       help="For encrypted files; may be repeated.")] = None,
+) -> None:
+    """Build the index from the documents.
+
+    Files are read, cut into passages, embedded. Only what changed is done again.
+    """
+    from tunewise.jobs.ingest import ingest as job
+
+    project = project_of(documents=folder, embedder=embedder, tokens=tokens)
+    with progress() as report:
+        result = job(
+            project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens,
+            passwords=tuple(password or ()), groups=project.groups, progress=report,
+        )
+    for unread in result.unread:
+        warn(message("unread", source=unread.source, reason=unread.reason))
+    for note in result.notes:
+        say(note)
+    if manners.json:
+        out_json(result)
+    else:
+        out(message("ingest_done", documents=result.documents, added=result.added, changed=result.changed,
+                    removed=result.removed, unchanged=result.unchanged, seconds=result.seconds))
+    following("tunewise search '…'")
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    *,
+    k: Annotated[int | None, typer.Option("--k", "--limit", help="How many passages [TUNEWISE_K].")] = None,
+    mode: Annotated[str | None, typer.Option(help="hybrid, dense or lexical [TUNEWISE_MODE].")] = None,
+    group: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_GROUP",
+                                                    help="Search as a member of this group.")] = None,
+) -> None:
+    """Show the passages that an answer would be given."""
+    from tunewise.jobs.search import search as job
+
+    hits = job(project_of(k=k, mode=mode), query, groups=group or None)
+    if manners.json:
+        out_json(hits)
+    elif not hits:
+        say(message("no_hits"))
+    else:
+        for hit in hits:
+            chunk = hit.chunk
+            page = ", " + message("page", page=chunk.page) if chunk.page else ""
+            out(f"{hit.rank}. {chunk.document}{page} [{chunk.start}:{chunk.end}]  {hit.score:.3f}")
+            out("   " + " ".join(chunk.text.split()))
+    following("tunewise ask '…'")
+
+
+def index_list() -> None:
+    """List the generations of the index, the current one marked."""
+    from tunewise.jobs.search import generations
+
+    current, known = generations(project_of())
+    if manners.json:
+        out_json({"current": current, "generations": known})
+        return
+    if not known:
+        say(message("no_index"))
+    for generation in known:
+        what = message("generation", documents=generation.documents, chunks=generation.chunks,
+                       embedder=generation.embedder)
+        out(f"{'*' if generation.id == current else ' '} {generation.id}  {generation.created}  {what}")
+    following("tunewise index rollback GENERATION" if len(known) > 1 else "tunewise ingest")
+
+
+def index_rollback(
+    generation: Annotated[str, typer.Argument(help="Its id, as `tunewise index list` shows it.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
+) -> None:
+    """Make an earlier generation of the index the current one."""
+    from tunewise.jobs.search import switch
+
+    project = project_of()
+    confirm(message("confirm_rollback", id=generation), yes=yes)
+    switch(project, generation)
+    if manners.json:
+        out_json({"current": generation})
+    else:
+        out(message("rolled_back", id=generation))
+    following("tunewise search '…'")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is replaced; without a terminal fail instead of waiting."""
+    import sys
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserMistake(message("use_yes"), tip=message("use_yes_tip"))
+    if not typer.confirm(question, err=True):
+        raise UserMistake(message("not_confirmed"), tip=message("use_yes_tip"))

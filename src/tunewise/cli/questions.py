@@ -1,0 +1,105 @@
+"""questions check, split, import: the question file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunewise.cli.documents import confirm, project_of
+from tunewise.cli.flags import command
+from tunewise.cli.messages import message
+from tunewise.cli.terminal import error, following, manners, out, out_json
+from tunewise.errors import DataMistake, GateFailed, UserMistake
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    questions = typer.Typer(help="The question file: check it, split it, import one.", rich_markup_mode=None)
+    command(questions, "check", example="tunewise questions check")(check)
+    command(questions, "split", example="tunewise questions split --seed 7 --output split.jsonl")(split)
+    command(questions, "import", example="tunewise questions import xquad_en.questions.jsonl --output my-project")(
+        import_questions)
+    app.add_typer(questions, name="questions")
+
+
+def check(
+    path: Annotated[Path | None, typer.Argument(help="The file (default: of tunewise.toml).")] = None,
+) -> None:
+    """Find every fault: broken lines, gold that is not in the documents, answers learned in training."""
+    from tunewise.jobs.search import document_texts
+    from tunewise.questions import check_questions, find_leaks, load_questions
+
+    project = project_of(questions=path)
+    asked = load_questions(project.questions)
+    faults = check_questions(asked, document_texts(project))
+    leaks = find_leaks([q for q in asked if q.split == "train"], [q for q in asked if q.split == "test"])
+    if manners.json:
+        out_json({"questions": len(asked), "faults": faults,
+                  "leaks": [{"train": a, "test": b, "why": why} for a, b, why in leaks]})
+    if faults:
+        raise DataMistake(message("questions_bad", count=len(faults), path=project.questions),
+                          tip=message("questions_bad_tip"), faults=tuple(faults))
+    if leaks:
+        for a, b, why in leaks:
+            error(message("leak", a=a, b=b, why=why))
+        raise GateFailed(message("questions_leak", count=len(leaks)), tip="tunewise questions split")
+    if not manners.json:
+        out(message("questions_good", count=len(asked)))
+    following("tunewise compare")
+
+
+def split(
+    path: Annotated[Path | None, typer.Argument(help="The file (default: of tunewise.toml).")] = None,
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT",
+                                                help="Where to write (default: the same file).")] = None,
+    seed: Annotated[int, typer.Option(envvar="TUNEWISE_SEED", help="Another seed, another split.")] = 0,
+    test: Annotated[float, typer.Option(envvar="TUNEWISE_TEST", min=0.0, max=1.0, help="Share of test.")] = 0.4,
+    validation: Annotated[float, typer.Option(envvar="TUNEWISE_VALIDATION", min=0.0, max=1.0,
+                                              help="Share of validation.")] = 0.15,
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
+) -> None:
+    """Split by fact and document, so that no test question was as good as trained on."""
+    from tunewise.questions import load_questions, save_questions, split_questions
+
+    source = project_of(questions=path).questions
+    target = output or source
+    if target.exists():
+        confirm(message("confirm_replace", path=target), yes=yes)
+    done = split_questions(load_questions(source), seed=seed, test=test, validation=validation)
+    save_questions(target, done)
+    counts = Counter(question.split for question in done)
+    counts.update(train=0, validation=0, test=0)
+    if manners.json:
+        out_json({"file": target, **counts})
+    else:
+        out(message("split_done", path=target, **counts))
+    following("tunewise questions check")
+
+
+def import_questions(
+    path: Annotated[Path, typer.Argument(help="X.questions.jsonl.")],
+    *,
+    docs: Annotated[Path | None, typer.Option(envvar="TUNEWISE_DOCS", help="Default: X.docs.jsonl beside it.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT",
+                                         help="The project's folder.")] = Path(),
+) -> None:
+    """Bring in a question set of the form X.questions.jsonl with X.docs.jsonl: questions and a folder of documents."""
+    from tunewise.questions import import_dataset
+
+    if docs is None:
+        if not path.name.endswith(".questions.jsonl"):
+            raise UserMistake(message("import_need", path=path), tip="--docs X.docs.jsonl")
+        docs = path.with_name(path.name.removesuffix("questions.jsonl") + "docs.jsonl")
+    for file in (path, docs):
+        if not file.is_file():
+            raise UserMistake(message("no_file", path=file), tip="tunewise questions import --help")
+    documents, questions = import_dataset(docs, path, output)
+    if manners.json:
+        out_json({"folder": output, "questions": questions, "documents": documents})
+    else:
+        out(message("import_done", questions=questions, documents=documents, folder=output))
+    following(f"tunewise init {output} && tunewise ingest --config {output}/tunewise.toml")

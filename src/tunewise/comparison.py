@@ -1,0 +1,327 @@
+"""`compare`: runs on the same questions → Comparison, with uncertainty clustered by document.
+
+Knows nothing about how answers were made or scored, and nothing about choosing. It refuses what can not be compared:
+unequal question sets, and questions that training has seen.
+
+One number per question (`metric`, usually `quality`) decides; the overall mean is over questions, each with the
+weight of its need (`Needs.weight_*`, 1 by default, so that the plain mean over questions is the default). All other
+metrics, and all strata, are unweighted. The cluster of a question is its first gold document; an unanswerable
+question has none and stands alone. Under five documents nothing can be said about other documents: each question is a
+cluster of its own then, the intervals speak of other questions about the same documents, and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from tunewise.errors import DataMistake, GateFailed
+from tunewise.nouns import Approach, Comparison, Cost, Difference, Estimate, Needs, Question, Row, Run, Standing
+from tunewise.statistics import (
+    LEVEL,
+    Paired,
+    bootstrap_means,
+    codes,
+    detectable,
+    holm,
+    paired,
+    questions_needed,
+)
+
+AGAIN = " (again)"
+"""Suffix of the name of a run that repeats another one: the self-test of the report."""
+FEW_DOCUMENTS = 5
+USUAL_DISCORDANCE = 0.2
+"""Share of pairs that differ, where nothing was measured yet."""
+
+
+def clusters_of(questions: Sequence[Question]) -> tuple[list[str], str]:
+    """The cluster of each question, and a note where documents are too few to be resampled (else "")."""
+    documents = {question.documents[0] for question in questions if question.documents}
+    if len(documents) < FEW_DOCUMENTS:
+        return [question.id for question in questions], (
+            f"The questions are about {len(documents)} document(s): intervals speak of other questions about "
+            "these documents, "
+            "not of other documents."
+        )
+    return [f"document {q.documents[0]}" if q.documents else f"{q.kind} {q.id}" for q in questions], ""
+
+
+def weights_of(questions: Sequence[Question], needs: Needs) -> np.ndarray:
+    """The weight of each question in the overall mean of the deciding metric."""
+    weight = {"facts": needs.weight_facts, "form": needs.weight_form, "terms": needs.weight_terms}
+    found = np.array([weight[question.need] for question in questions], float)
+    if (found < 0).any() or not found.sum() > 0:
+        raise DataMistake("the weights of the needs leave no question to decide by",
+                          tip="give a positive weight to a need that the questions have")
+    return found
+
+
+def update_seconds(approach: Approach, cost: Cost) -> float:
+    """Machine seconds until one changed fact is in the answers: indexing where there is an index (at most that of all
+    documents), training again where the adapter alone holds the facts, 0 for a prompt that holds none."""
+    return cost.index_seconds if approach.index else cost.train_seconds if approach.adapter or approach.recipe else 0.0
+
+
+def total_cost(approach: Approach, cost: Cost, seconds: float, needs: Needs) -> float:
+    """Money over `Needs.months`: labels, setting up, answering (`seconds` of machine time per answer) and updates."""
+    hours = cost.train_seconds + cost.index_seconds
+    hours += needs.answers_per_month * needs.months * seconds
+    hours += needs.updates_per_month * needs.months * update_seconds(approach, cost)
+    return cost.labels * needs.price_label + hours / 3600 * needs.price_cpu_hour
+
+
+def complexity(approach: Approach) -> int:
+    """How much there is to look after: 0 a prompt, 1 an index, 2 an adapter, 3 both."""
+    return bool(approach.index) + 2 * bool(approach.adapter or approach.recipe)
+
+
+def seconds_per_answer(rows: Sequence[Row]) -> float:
+    """Mean machine seconds of the answers that did not fail (as measured, in batches)."""
+    seconds = [row.answer.seconds for row in rows if row.answer.error is None]
+    return float(np.mean(seconds)) if seconds else 0.0
+
+
+# ------------------------------------------------------------------------------------------- refusals
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+
+
+def _refuse(
+    runs: Sequence[Run], questions: Sequence[Question], leaks: Sequence[tuple[str, str, str]]
+) -> None:
+    if not runs or not questions:
+        raise DataMistake("there is nothing to compare", tip="give at least one run and one question")
+    names = [run.approach.name for run in runs]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise DataMistake(f"approach name(s) that stand more than once: {', '.join(double)}",
+                          tip="give each approach a name of its own")
+    wanted = [question.id for question in questions]
+    if len(set(wanted)) < len(wanted):
+        raise DataMistake("question ids stand more than once", tip="tunewise questions check lists them")
+    faults = []
+    for run in runs:
+        got = [row.question for row in run.rows]
+        missing, extra = sorted(set(wanted) - set(got)), sorted(set(got) - set(wanted))
+        if missing:
+            faults.append(f"{run.approach.name} did not answer {_some(missing)}")
+        if extra:
+            faults.append(f"{run.approach.name} answered others: {_some(extra)}")
+        if len(set(got)) < len(got):
+            faults.append(f"{run.approach.name} answered some questions twice")
+    if faults:
+        raise GateFailed("the runs do not have the same questions: " + "; ".join(faults),
+                         tip="run all approaches on the same question file")
+    for run in runs:
+        seen = sorted(run.trained_on & set(wanted))
+        if seen:
+            raise GateFailed(f"{run.approach.name} was trained on {len(seen)} of the questions it is measured on: "
+                             f"{_some(seen)}", tip="train on the train split, measure on the test split")
+    held = set(wanted)
+    met = [leak for leak in leaks if leak[1] in held]
+    if met:
+        shown = "; ".join(f"{train} and {test} ({why})" for train, test, why in met[:5])
+        raise GateFailed(f"{len(met)} training question(s) leak into the questions measured: {shown}",
+                         tip="tunewise questions split deals them out anew")
+
+
+# ------------------------------------------------------------------------------------------- standings
+
+
+def _strata(questions: Sequence[Question], train_questions: Sequence[Question]) -> dict[str, list[int]]:
+    """Places of the questions of each stratum. "seen" documents are those that some training question is about."""
+    learned = {name for question in train_questions for name in question.documents}
+    found: dict[str, list[int]] = {}
+    for place, question in enumerate(questions):
+        keys = [f"need={question.need}", f"kind={question.kind}", f"language={question.language}",
+                f"answerable={'yes' if question.answerable else 'no'}"]
+        if learned and question.documents:
+            keys.append(f"documents={'seen' if learned & set(question.documents) else 'untouched'}")
+        for key in keys:
+            found.setdefault(key, []).append(place)
+    return {key: found[key] for key in sorted(found)}
+
+
+def _matrix(runs: Sequence[Run], questions: Sequence[Question]) -> tuple[list[tuple[int, str]], np.ndarray]:
+    """Columns (run, metric) and values (questions × columns), NaN where a metric does not apply."""
+    by_id = [{row.question: row for row in run.rows} for run in runs]
+    columns = [(i, name) for i, run in enumerate(runs) for name in sorted({k for row in run.rows for k in row.scores})]
+    values = np.array([[by_id[i][q.id].scores.get(name, np.nan) for i, name in columns] for q in questions], float)
+    return columns, values
+
+
+def _estimates(
+    columns: Sequence[tuple[int, str]], values: np.ndarray, clusters: Sequence[str], runs: int, **how: object
+) -> list[dict[str, Estimate]]:
+    """{metric: Estimate} of each run."""
+    found: list[dict[str, Estimate]] = [{} for _ in range(runs)]
+    for (i, name), estimate in zip(columns, bootstrap_means(values, clusters, **how), strict=True):
+        if estimate is not None:
+            found[i][name] = estimate
+    return found
+
+
+def _difference(a: str, b: str, metric: str, result: Paired, p: float, needs: Needs) -> Difference:
+    told = p < LEVEL and not result.low <= 0 <= result.high
+    verdict = ("better" if result.mean > 0 else "worse") if told else "not distinguishable"
+    wanted = None
+    if not told and result.sd and np.isfinite(result.sd):
+        # Settled means: told apart if the difference is as large as it looks, or shown to lie within the margin.
+        effect = max(abs(result.mean), needs.margin)
+        wanted = max(questions_needed(effect, sd=result.sd), result.n + 1) if effect else None
+    return Difference(a, b, metric, result.mean, result.low, result.high, p, verdict, result.n, wanted)
+
+
+def compare(
+    runs: Sequence[Run],
+    questions: Sequence[Question],
+    *,
+    metric: str = "quality",
+    needs: Needs = Needs(),
+    train_questions: Sequence[Question] = (),
+    leaks: Sequence[tuple[str, str, str]] = (),
+    seed: int = 0,
+) -> Comparison:
+    """Compare runs that answered exactly these questions.
+
+    Standings hold Estimates of every metric over all and per stratum (`need=`, `kind=`, `language=`, `answerable=`,
+    `documents=seen|untouched` from `train_questions`). Differences of `metric` are paired, and told against the best
+    and against the cheapest; their p values are Holm's over *all* pairs, because the best was picked by looking. A
+    run named "NAME (again)" is the self-test: compared with NAME only (`null`), it has to come out "not
+    distinguishable". Latencies are those of questions asked alone where they were measured. `leaks` takes (train id,
+    test id, why) of `questions.find_leaks`. `GateFailed`: unequal question sets, trained on what is measured, leaks.
+    """
+    _refuse(runs, questions, leaks)
+    names = {run.approach.name for run in runs}
+    repeats = [run for run in runs if run.approach.name.removesuffix(AGAIN) in names - {run.approach.name}]
+    runs = [run for run in runs if run not in repeats]
+    clusters, note = clusters_of(questions)
+    weights = weights_of(questions, needs)
+    notes = [note] if note else []
+    columns, values = _matrix(runs, questions)
+    lacking = sorted({run.approach.name for i, run in enumerate(runs) if (i, metric) not in columns})
+    if lacking:
+        known = sorted({name for _, name in columns})
+        raise DataMistake(f"no {metric!r} was measured for {', '.join(lacking)}", tip=f"known: {', '.join(known)}")
+    overall = _estimates(columns, values, clusters, len(runs), seed=seed)
+    if len(set(weights.tolist())) > 1:
+        deciding = [columns.index((i, metric)) for i in range(len(runs))]
+        weighted = bootstrap_means(values[:, deciding], clusters, weights=weights, seed=seed)
+        for found, estimate in zip(overall, weighted, strict=True):
+            if estimate is not None:
+                found[metric] = estimate
+        notes.append(f"The overall {metric} weighs needs: facts {needs.weight_facts:g}, form {needs.weight_form:g}, "
+                     f"terms {needs.weight_terms:g}.")
+    strata: list[dict[str, Mapping[str, Estimate]]] = [{} for _ in runs]
+    for key, places in _strata(questions, train_questions).items():
+        part = [clusters[place] for place in places]
+        for i, found in enumerate(_estimates(columns, values[places], part, len(runs), seed=seed, resamples=1000)):
+            strata[i][key] = found
+    scores = {run.approach.name: values[:, columns.index((i, metric))] for i, run in enumerate(runs)}
+    results, adjusted = _pairs(scores, clusters, weights, seed)
+
+    def told(a: str, b: str) -> Difference:
+        return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs)
+
+    order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
+    best = runs[order[0]].approach.name
+    cheapest = min(runs, key=lambda run: (
+        total_cost(run.approach, run.cost, seconds_per_answer(run.rows), needs), complexity(run.approach),
+        run.approach.name,
+    )).approach.name
+    standings = []
+    for i in order:
+        name = runs[i].approach.name
+        standings.append(_standing(
+            runs[i], overall[i], strata[i],
+            None if name == best else told(name, best), None if name == cheapest else told(name, cheapest),
+        ))
+    differences = [s.against_best for s in standings if s.against_best is not None]
+    differences += [s.against_cheapest for s in standings if s.against_cheapest is not None and cheapest != best]
+    null = _null(repeats, runs, questions, metric, clusters, weights, needs, seed)
+    if null is not None and null.verdict != "not distinguishable":
+        notes.append(f"Self-test failed: {null.b} run twice came out {null.verdict} ({null.mean:+.3f}, "
+                     f"p {null.p:.3f}); trust no difference of this size.")
+    spreads = [result.sd for result in results.values() if result.sd > 0 and np.isfinite(result.sd)]
+    spread = {"sd": float(np.median(spreads))} if spreads else {"discordant": USUAL_DISCORDANCE}
+    return Comparison(
+        metric=metric,
+        questions=tuple(questions),
+        standings=tuple(standings),
+        differences=tuple(differences),
+        rows=_rows(runs, questions),
+        detectable=detectable(len(questions), **spread),
+        identity={"runs": {run.approach.name: dict(run.identity) for run in runs}, "seed": seed,
+                  "clusters": codes(clusters)[1]},
+        null=null,
+        notes=tuple(notes),
+    )
+
+
+
+def _pairs(
+    scores: Mapping[str, np.ndarray], clusters: Sequence[str], weights: np.ndarray, seed: int
+) -> tuple[dict[tuple[str, str], Paired], dict[frozenset[str], float]]:
+    """Every ordered pair's difference over the questions that both have, and Holm's p of every unordered pair."""
+    results: dict[tuple[str, str], Paired] = {}
+    for a, b in combinations(scores, 2):
+        both = ~np.isnan(scores[a]) & ~np.isnan(scores[b]) & (weights > 0)
+        part = [cluster for cluster, kept in zip(clusters, both, strict=True) if kept]
+        result = paired(scores[a][both], scores[b][both], part, weights=weights[both], seed=seed)
+        results[a, b] = result
+        results[b, a] = Paired(-result.mean, -result.high, -result.low, result.p, result.n, result.clusters, result.sd)
+    pairs = list(combinations(scores, 2))
+    return results, dict(zip(map(frozenset, pairs), holm([results[pair].p for pair in pairs]), strict=True))
+
+
+def _standing(
+    run: Run,
+    metrics: Mapping[str, Estimate],
+    strata: Mapping[str, Mapping[str, Estimate]],
+    against_best: Difference | None,
+    against_cheapest: Difference | None,
+) -> Standing:
+    fine = [row.answer for row in run.rows if row.answer.error is None]
+    seconds = run.cost.alone_seconds or [answer.seconds for answer in fine] or [0.0]
+    return Standing(
+        approach=run.approach, metrics=metrics, strata=strata, cost=run.cost,
+        seconds_p50=float(np.percentile(seconds, 50)), seconds_p95=float(np.percentile(seconds, 95)),
+        tokens_in=float(np.mean([answer.tokens_in for answer in fine])) if fine else 0.0,
+        tokens_out=float(np.mean([answer.tokens_out for answer in fine])) if fine else 0.0,
+        errors=len(run.rows) - len(fine), against_best=against_best, against_cheapest=against_cheapest,
+    )
+
+
+def _rows(runs: Sequence[Run], questions: Sequence[Question]) -> dict[str, dict[str, Row]]:
+    found: dict[str, dict[str, Row]] = {question.id: {} for question in questions}
+    for run in runs:
+        for row in run.rows:
+            found[row.question][run.approach.name] = row
+    return found
+
+
+def _null(
+    repeats: Sequence[Run], runs: Sequence[Run], questions: Sequence[Question], metric: str, clusters: Sequence[str],
+    weights: np.ndarray, needs: Needs, seed: int,
+) -> Difference | None:
+    """The first repeated run against its original; its p stands alone, as the test is planned before looking."""
+    if not repeats:
+        return None
+    again = repeats[0]
+    name = again.approach.name.removesuffix(AGAIN)
+    first = next(run for run in runs if run.approach.name == name)
+    columns, values = _matrix([again, first], questions)
+    if (0, metric) not in columns or (1, metric) not in columns:
+        return None
+    scores = {again.approach.name: values[:, columns.index((0, metric))], name: values[:, columns.index((1, metric))]}
+    results, adjusted = _pairs(scores, clusters, weights, seed)
+    return _difference(again.approach.name, name, metric, results[again.approach.name, name],
+                       adjusted[frozenset(scores)], needs)
+
+
+__all__ = ["clusters_of", "compare", "complexity", "seconds_per_answer", "total_cost", "update_seconds", "weights_of"]

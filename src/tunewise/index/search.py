@@ -1,0 +1,93 @@
+"""Searches one generation, dense and lexical, inside the reader's access groups.
+
+Knows nothing about embedders, fusion or models. The table yields ids and scores only: passages come from the catalog,
+so that a removed document is gone and a new restriction holds from the moment the catalog has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tunewise.catalog import Catalog
+from tunewise.errors import Damaged, DataMistake
+from tunewise.index import access, lexical
+from tunewise.index.generation import FLAT_BELOW, TABLE, check_files
+from tunewise.nouns import Chunk
+
+_REFINE = 4
+_EXTRA = 10
+"""Rows asked for beyond k, to make up for those that the catalog withholds."""
+
+
+class Index:
+    """One generation (default: the current one), opened after its files were checked against their hashes.
+
+    `DataMistake` when nothing was built; `Damaged` when a file is not what was built, or was built by other settings.
+    """
+
+    def __init__(self, catalog: Catalog, folder: Path, generation: str | None = None) -> None:
+        import lancedb
+
+        kept = {one.id: one for one in catalog.generations()}
+        found = catalog.current() if generation is None else kept.get(generation)
+        if found is None:
+            what = "no index yet" if generation is None else f"no index generation {generation!r}"
+            raise DataMistake(f"there is {what}", tip="tunewise ingest FOLDER")
+        if found.lexical != lexical.FINGERPRINT:
+            raise Damaged(
+                f"the index generation {found.id} was built with another tokenizer",
+                tip="tunewise ingest builds it again",
+            )
+        check_files(Path(folder) / found.id, found)
+        self.generation = found
+        self.catalog = catalog
+        self.fingerprint = found.fingerprint
+        self.embedder_fingerprint = found.embedder_fingerprint
+        self.dense_weight = found.dense_weight
+        self._table: Any = lancedb.connect(str(Path(folder) / found.id)).open_table(TABLE)
+        self._rows = found.chunks
+
+    def search_dense(
+        self, vector: np.ndarray, k: int, *, groups: Collection[str] | None = None
+    ) -> list[tuple[Chunk, float]]:
+        """The k passages nearest to a normalised vector, with their cosine, best first.
+
+        `groups`: None = no filter (the project's owner), () = public passages only, else public ones and those of these
+        groups. ValueError when the vector has another dimension.
+        """
+        vector = np.asarray(vector, dtype=np.float32)
+        if vector.shape != (self.generation.dimension,):
+            raise ValueError(f"a vector of {self.generation.dimension} numbers is needed, got shape {vector.shape}")
+        query = self._table.search(vector, query_type="vector", vector_column_name="vector").distance_type("cosine")
+        if self._rows > FLAT_BELOW:
+            query = query.refine_factor(_REFINE)
+        rows = self._run(query, k, groups, "_distance")
+        return self._passages([(id, 1.0 - distance) for id, distance in rows], k, groups)
+
+    def search_lexical(
+        self, text: str, k: int, *, groups: Collection[str] | None = None
+    ) -> list[tuple[Chunk, float]]:
+        """The k passages with the highest BM25 for the text, with their scores, best first; `groups` as above."""
+        ask = lexical.query(text)
+        if ask is None:
+            return []
+        rows = self._run(self._table.search(ask, query_type="fts"), k, groups, "_score")
+        return self._passages(rows, k, groups)
+
+    def _run(self, query: Any, k: int, groups: Collection[str] | None, score: str) -> list[tuple[str, float]]:
+        if (condition := access.where(groups)) is not None:
+            query = query.where(condition, prefilter=True)
+        found = query.select(["id", score]).limit(k + _EXTRA).to_arrow()
+        return list(zip(found["id"].to_pylist(), found[score].to_pylist(), strict=True))
+
+    def _passages(
+        self, rows: list[tuple[str, float]], k: int, groups: Collection[str] | None
+    ) -> list[tuple[Chunk, float]]:
+        chunks = self.catalog.chunks_by_id([id for id, _ in rows])
+        found = [(chunks[id], score) for id, score in rows if id in chunks and access.may_read(chunks[id], groups)]
+        # Equal scores in a fixed order: the same question must find the same passages on every machine.
+        return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]

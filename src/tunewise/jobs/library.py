@@ -1,0 +1,63 @@
+"""A project's documents, opened for retrieval: catalog, index and embedder, as the jobs that answer or train need them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunewise.catalog import Catalog
+from tunewise.embeddings import Embedder, load_embedder
+from tunewise.index import Index
+from tunewise.jobs.ingest import indexes_folder
+from tunewise.jobs.search import ingested
+from tunewise.nouns import Chunk, Question, Retrieval
+from tunewise.retrieval import Retriever, make_retriever
+from tunewise.store import project_folder, read_json
+
+if TYPE_CHECKING:
+    from tunewise.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What stands ready to be searched."""
+
+    catalog: Catalog
+    index: Index
+    embedder: Embedder
+
+    def retriever(self, settings: Retrieval, count: Callable[[str], int]) -> Retriever:
+        """The retriever of an approach; `count` gives the tokens of the model that reads the passages."""
+        return make_retriever(self.index, self.embedder, settings, count=count)
+
+    def oracle(self, question: Question) -> Sequence[Chunk]:
+        """The chunk that holds each gold span of a question (the one with most of it), for training rows."""
+        found: list[Chunk] = []
+        for gold in question.gold:
+            if not gold.end:
+                continue
+            chunks = self.catalog.chunks(gold.document)
+            best = max(chunks, key=lambda chunk: min(chunk.end, gold.end) - max(chunk.start, gold.start), default=None)
+            if best is not None and best.start < gold.end and gold.start < best.end and best not in found:
+                found.append(best)
+        return found
+
+
+def index_cost(project: Project, books: Library) -> tuple[float, int]:
+    """(seconds that building the current index took, its bytes on the disk)."""
+    home = project_folder(project.root)
+    kept = home / "ingest.json"
+    known = read_json(kept) if kept.is_file() else {}
+    folder = indexes_folder(project.root) / books.index.generation.id
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return float(known.get(books.index.generation.id, 0.0)), size
+
+
+@contextmanager
+def library(project: Project) -> Iterator[Library]:
+    """Open a project's documents; `DataMistake` when nothing was ingested."""
+    with ingested(project.root) as catalog:
+        index = Index(catalog, indexes_folder(project.root))
+        yield Library(catalog, index, load_embedder(project.embedder, cache=project_folder(project.root) / "cache"))

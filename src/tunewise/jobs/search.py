@@ -1,0 +1,69 @@
+"""Find passages in a project's index, and look after the index's generations.
+
+Knows nothing about prompts and models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewise.catalog import Catalog, Generation
+from tunewise.errors import DataMistake
+from tunewise.jobs.ingest import indexes_folder, open_catalog
+from tunewise.nouns import Hit
+from tunewise.store import project_folder
+
+if TYPE_CHECKING:
+    from tunewise.project import Project
+
+
+def ingested(root: Path) -> Catalog:
+    """The catalog of an ingested project; `DataMistake` when there is none yet."""
+    nothing = DataMistake(f"no documents were ingested into {root} yet", tip="tunewise ingest")
+    if not (project_folder(root) / "catalog.sqlite").is_file():
+        raise nothing
+    catalog = open_catalog(root)
+    # An ingest that failed on its first run leaves an empty catalog.
+    if catalog.current() is None:
+        catalog.close()
+        raise nothing
+    return catalog
+
+
+def search(project: Project, query: str, *, groups: Sequence[str] | None = None) -> list[Hit]:
+    """The passages that an answer to `query` would be given, by the project's retrieval settings, best first.
+
+    The token budget is not applied here: it depends on the model that reads the passages.
+    """
+    from tunewise.embeddings import load_embedder
+    from tunewise.index import Index
+    from tunewise.retrieval import make_retriever
+
+    with ingested(project.root) as catalog:
+        index = Index(catalog, indexes_folder(project.root))
+        settings = replace(project.retrieval, budget=10**9)
+        embedder = load_embedder(project.embedder, cache=project_folder(project.root) / "cache")
+        retrieve = make_retriever(index, embedder, settings)
+        return retrieve([query], groups=groups)[0]
+
+
+def document_texts(project: Project) -> dict[str, str]:
+    """{document id: text} of everything that was ingested."""
+    with ingested(project.root) as catalog:
+        return {record.id: catalog.document(record.id).text for record in catalog.documents()}
+
+
+def generations(project: Project) -> tuple[str | None, list[Generation]]:
+    """(id of the current generation or None, all generations)."""
+    with ingested(project.root) as catalog:
+        current = catalog.current()
+        return (current.id if current else None), catalog.generations()
+
+
+def switch(project: Project, generation: str) -> None:
+    """Make a generation the current one: every answer reads it from now on."""
+    with ingested(project.root) as catalog:
+        catalog.switch(generation)

@@ -1,0 +1,105 @@
+"""Any OpenAI-compatible endpoint as a model: `openai:MODEL` or `ollama:MODEL`.
+
+Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY (OLLAMA_HOST), and the key is never printed. A call is
+retried on 429, 5xx and broken connections, a bounded number of times; then it is an error on record.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from tunewise.errors import ConfigMistake, Failed, ModelMistake
+from tunewise.models import Generated
+from tunewise.nouns import Decoding
+
+_TRIES = 4
+_PARALLEL = 4
+
+
+class Endpoint:
+    """A chat model behind HTTP; up to four requests at a time."""
+
+    def __init__(self, name: str, *, seconds: float = 120.0) -> None:
+        kind, _, model = name.partition(":")
+        if kind == "ollama":
+            base = os.environ.get("OLLAMA_HOST", "http://127.0.0.1:11434").rstrip("/")
+            base = (base if "://" in base else f"http://{base}") + "/v1"
+        else:
+            base = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
+            if not base:
+                raise ConfigMistake(f"{name} needs an address", tip="export OPENAI_BASE_URL=http://127.0.0.1:8000/v1")
+        if not model:
+            raise ModelMistake(f"{name!r} names no model", tip=f"write {kind}:MODEL, for example openai:qwen3-4b")
+        if os.environ.get("TUNEWISE_OFFLINE") and urlsplit(base).hostname not in ("127.0.0.1", "localhost", "::1"):
+            raise ConfigMistake(f"--offline is set, and {base} is not this machine", tip="drop --offline or use a local model")
+        self.name = name
+        self._base, self._model, self._seconds = base, model, seconds
+        self.identity: dict[str, Any] = {"model": name, "address": base}
+        self._client: Any = None
+
+    def count_tokens(self, text: str) -> int:
+        """An upper estimate without the endpoint's tokenizer: UTF-8 bytes over 3, at least the number of words."""
+        return max(len(text.split()), -(-len(text.encode()) // 3))
+
+    def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
+        """One completion for each list of messages, in their order."""
+        import httpx
+
+        if self._client is None:
+            key = os.environ.get("OPENAI_API_KEY", "")
+            self._client = httpx.Client(
+                timeout=self._seconds, headers={"Authorization": f"Bearer {key}"} if key else {}, follow_redirects=False
+            )
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return list(pool.map(lambda messages: self._one(messages, decoding), prompts))
+
+    def _one(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+        import httpx
+
+        body = {
+            "model": self._model, "messages": messages, "max_tokens": decoding.max_new_tokens,
+            "temperature": decoding.temperature, "seed": decoding.seed, "stream": False,
+        }
+        start = time.perf_counter()
+        for attempt in range(_TRIES):
+            last = attempt == _TRIES - 1
+            try:
+                reply = self._client.post(f"{self._base}/chat/completions", json=body)
+            except httpx.TransportError as error:
+                if last:
+                    raise Failed(
+                        f"{self._base} does not answer: {type(error).__name__}", tip="is the server running, and OPENAI_BASE_URL right?"
+                    ) from error
+                time.sleep(0.2 * 2**attempt)
+                continue
+            if reply.status_code in (401, 403):
+                raise ConfigMistake(f"{self._base} refused the key ({reply.status_code})", tip="set OPENAI_API_KEY")
+            if reply.status_code == 404:
+                raise ModelMistake(f"{self._base} has no model {self._model!r}", tip="see its /v1/models")
+            if reply.status_code == 429 or reply.status_code >= 500:
+                if last:
+                    raise Failed(f"{self._base} answered {reply.status_code} {_TRIES} times")
+                wait = reply.headers.get("retry-after", "")
+                time.sleep(min(float(wait), 30.0) if wait.replace(".", "", 1).isdigit() else 0.2 * 2**attempt)
+                continue
+            if reply.status_code != 200:
+                raise Failed(f"{self._base} answered {reply.status_code}: {reply.text[:200]}")
+            return self._read(reply, messages, time.perf_counter() - start)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _read(self, reply: Any, messages: list[dict[str, str]], seconds: float) -> Generated:
+        try:
+            value = reply.json()
+            text = value["choices"][0]["message"]["content"] or ""
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise Failed(f"{self._base} answered with something that is no chat completion: {reply.text[:200]}") from error
+        usage = value.get("usage") or {}
+        counted = sum(self.count_tokens(message["content"]) for message in messages)
+        return Generated(
+            text, int(usage.get("prompt_tokens") or counted), int(usage.get("completion_tokens") or self.count_tokens(text)), seconds
+        )

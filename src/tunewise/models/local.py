@@ -1,0 +1,188 @@
+"""transformers models on this machine, bare or wearing a PEFT adapter.
+
+One forward path for all approaches: left-padded batches of similar length, greedy unless asked otherwise, safetensors
+only, remote code never. A LoRA adapter is merged into its own copy of the base when it is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewise.errors import ModelMistake, need
+from tunewise.models import Generated
+from tunewise.models.bundled import GGUF_SHA256, smollm2
+from tunewise.nouns import Decoding
+from tunewise.store import fingerprint, read_json, sha256
+
+BATCH_TOKENS = 12_288
+"""Padded prompt tokens in one batch: beyond it a CPU gains nothing and memory grows."""
+BATCH_ROWS = 32
+
+
+def precision() -> tuple[str, str]:
+    """The dtype for this machine's local models and the reason for it."""
+    torch = need("torch", feature="a local model", extra="local")
+    if torch.cuda.is_available():
+        return ("bfloat16", "the GPU computes in it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        flags = ""
+    if "avx512_bf16" in flags or "amx_bf16" in flags:
+        return "bfloat16", "this CPU multiplies matrices in it about twice as fast as in float32"
+    return "float32", "this CPU has no bfloat16 instructions"
+
+
+def resolve(name: str, *, cache: Path | None = None) -> Path:
+    """The folder of a model by name; `ModelMistake` with the ways out when there is none."""
+    if name == "smollm2":
+        return smollm2(cache)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelMistake(f"{folder} is no transformers model: it has no config.json")
+        if not list(folder.glob("*.safetensors")):
+            raise ModelMistake(f"{folder} has no .safetensors weights", tip="pickled weights are never read: convert them first")
+        return folder
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ModelMistake(f"there is no model {name!r}", tip="see: tunewise models list")
+    hub = need("huggingface_hub", feature=f"the model {name}", extra="local")
+    offline = bool(os.environ.get("TUNEWISE_OFFLINE") or os.environ.get("HF_HUB_OFFLINE"))
+    try:
+        return Path(hub.snapshot_download(name, local_files_only=offline, ignore_patterns=["*.bin", "*.pt", "*.gguf", "*.onnx", "*.h5"]))
+    except Exception as error:  # the hub's client raises a dozen kinds for "not there" and "no network"
+        raise ModelMistake(
+            f"the model {name!r} cannot be had: {type(error).__name__}: {str(error).splitlines()[0][:160]}",
+            tip="check the name, the network and HF_TOKEN, or give a folder; `smollm2` is bundled",
+        ) from error
+
+
+def identify(name: str, folder: Path) -> str:
+    """Hash of what a model is: of the published file for the bundled one, else of config and weights."""
+    if name == "smollm2":
+        return GGUF_SHA256
+    parts = {path.name: sha256(path) for path in sorted([folder / "config.json", *folder.glob("*.safetensors")])}
+    return fingerprint(parts)
+
+
+def describe(name: str, *, adapter: Path | None = None, cache: Path | None = None) -> dict[str, Any]:
+    """What a local model is, without loading it: name, hashes, dtype, device.
+
+    `ModelMistake` when the adapter belongs to another base, is unfinished or is damaged.
+    """
+    torch = need("torch", feature="a local model", extra="local")
+    folder = resolve(name, cache=cache)
+    base = identify(name, folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    identity: dict[str, Any] = {"model": name, "weights": base, "dtype": precision()[0], "device": device}
+    if adapter is None:
+        return identity
+    manifest = adapter / "tunewise.json"
+    if not manifest.is_file():
+        raise ModelMistake(f"{adapter} is no finished adapter folder: it has no tunewise.json", tip="tunewise tune")
+    about = read_json(manifest)
+    if about["base"] != base:
+        raise ModelMistake(
+            f"the adapter {adapter} was trained on another base ({about['model']})", tip="train it again on this model"
+        )
+    weights = adapter / "adapter_model.safetensors"
+    if not weights.is_file() or sha256(weights) != about["weights"]:
+        raise ModelMistake(f"{weights} is damaged: its SHA-256 is not that of its manifest", tip="train it again")
+    return identity | {"adapter": about["weights"]}
+
+
+def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], int]:
+    """Counts a text's tokens as the model will, without loading the model (its tokenizer alone)."""
+    folder = resolve(name, cache=cache)
+    tokenizers = need("tokenizers", feature="a local model's tokenizer", extra="local")
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelMistake(f"{folder} has no tokenizer.json", tip="save it once with transformers' fast tokenizer")
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def prompt_tokens(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+    """The token ids of chat messages with the generation prompt: for answering and for training rows alike."""
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+class LocalModel:
+    """A causal language model and its tokenizer on this machine's CPU or GPU."""
+
+    def __init__(self, name: str, *, adapter: Path | None = None, cache: Path | None = None) -> None:
+        torch = need("torch", feature="a local model", extra="local")
+        transformers = need("transformers", feature="a local model", extra="local")
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+        self.name = name
+        self.identity = describe(name, adapter=adapter, cache=cache)
+        folder = resolve(name, cache=cache)
+        self._torch = torch
+        self._device = self.identity["device"]
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if not self.tokenizer.chat_template:
+            raise ModelMistake(f"{name} has no chat template", tip="use an instruction-tuned model")
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.tokenizer.padding_side = "left"
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, self.identity["dtype"]), trust_remote_code=False, use_safetensors=True
+        ).to(self._device)
+        if adapter is not None:
+            peft = need("peft", feature="an adapter", extra="train")
+            self.model = peft.PeftModel.from_pretrained(self.model, adapter, is_trainable=False).merge_and_unload()
+        self.model.eval()
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
+        """One completion for each list of messages, in their order; batched by length, halved when memory is short."""
+        encoded = [prompt_tokens(self.tokenizer, messages) for messages in prompts]
+        done: list[Generated | None] = [None] * len(encoded)
+        waiting = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
+        limit = BATCH_ROWS
+        while waiting:
+            widest = len(encoded[waiting[0]]) + decoding.max_new_tokens
+            size = max(1, min(limit, BATCH_TOKENS // widest))
+            batch = waiting[:size]
+            try:
+                for index, generated in zip(batch, self._batch([encoded[i] for i in batch], decoding), strict=True):
+                    done[index] = generated
+            except (self._torch.cuda.OutOfMemoryError, MemoryError):
+                if size == 1:
+                    raise
+                limit = size // 2
+                continue
+            waiting = waiting[size:]
+        return [generated for generated in done if generated is not None]
+
+    def _batch(self, rows: list[list[int]], decoding: Decoding) -> list[Generated]:
+        torch = self._torch
+        start = time.perf_counter()
+        width = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._device)
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if decoding.temperature > 0:
+            torch.manual_seed(decoding.seed)
+            sampling = {"do_sample": True, "temperature": decoding.temperature}
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=ids, attention_mask=mask, max_new_tokens=decoding.max_new_tokens,
+                pad_token_id=pad, eos_token_id=self.tokenizer.eos_token_id, **sampling,
+            )
+        seconds = (time.perf_counter() - start) / len(rows)
+        results = []
+        for row, produced in zip(rows, out[:, width:].tolist(), strict=True):
+            end = produced.index(self.tokenizer.eos_token_id) if self.tokenizer.eos_token_id in produced else len(produced)
+            text = self.tokenizer.decode(produced[:end], skip_special_tokens=True)
+            results.append(Generated(text.strip(), len(row), end, seconds))
+        return results

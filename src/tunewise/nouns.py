@@ -1,0 +1,395 @@
+"""The nouns of the house: frozen values that every room hands to the next.
+
+This file knows nothing about files, models, indexes or the network; it checks its own fields and nothing else.
+Offsets (`start`, `end`) always count Unicode code points of `Document.text`, which is NFC with "\\n" line ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Literal, get_args
+
+Need = Literal["facts", "form", "terms"]
+"""The three reasons for which people adapt a model: it lacks their facts, their form, their terms."""
+
+Split = Literal["train", "validation", "test"]
+NEEDS: tuple[str, ...] = get_args(Need)
+SPLITS: tuple[str, ...] = get_args(Split)
+
+
+def _span(start: int, end: int, what: str) -> None:
+    if not 0 <= start < end:
+        raise ValueError(f"{what}: a span needs 0 <= start < end, got {start}..{end}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a paginated document, as a span of its text (`number` counts from 1)."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """One heading, at the span of its own line (`level` 1 to 6)."""
+
+    level: int
+    title: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was read from one source: its text and where its pages and headings stand in it.
+
+    `id` is the path relative to the folder that was read, with "/" ("policies/returns.md"); it stays the same when the
+    content changes. `revision` is the SHA-256 of the text. Empty `groups` means that everybody may read it.
+    """
+
+    id: str
+    text: str
+    title: str
+    revision: str
+    source: str = ""
+    language: str = "und"
+    pages: tuple[Page, ...] = ()
+    headings: tuple[Heading, ...] = ()
+    modified: str | None = None
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of one document revision; `text` equals `Document.text[start:end]`, always."""
+
+    id: str
+    document: str
+    revision: str
+    start: int
+    end: int
+    text: str
+    title: str = ""
+    heading: str = ""
+    page: int | None = None
+    language: str = "und"
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _span(self.start, self.end, f"chunk {self.id}")
+        if len(self.text) != self.end - self.start:
+            raise ValueError(f"chunk {self.id}: its text is not as long as its span")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved passage: the chunk, its fused score, its rank from 1, and its rank in each leg that found it."""
+
+    chunk: Chunk
+    score: float
+    rank: int
+    legs: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """Where an answer stands: a span of a document; (0, 0) where only the document is known."""
+
+    document: str
+    start: int = 0
+    end: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.start, self.end) != (0, 0):
+            _span(self.start, self.end, f"gold in {self.document}")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with everything that scoring it needs.
+
+    `answers` are the gold answer and its aliases, first the preferred one. `kind` is the user's own label and a stratum
+    of every report. `rules` are rules of form by name (see `scorers/form.py`): a JSON object kept as sorted pairs.
+    An unanswerable question has neither answers nor gold.
+    """
+
+    id: str
+    question: str
+    answers: tuple[str, ...] = ()
+    gold: tuple[Gold, ...] = ()
+    answerable: bool = True
+    kind: str = "fact"
+    split: str = "test"
+    need: str = "facts"
+    language: str = "en"
+    rules: tuple[tuple[str, Any], ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"question {self.id}: split {self.split!r} is none of {', '.join(SPLITS)}")
+        if self.need not in NEEDS:
+            raise ValueError(f"question {self.id}: need {self.need!r} is none of {', '.join(NEEDS)}")
+        if not self.answerable and (self.answers or self.gold):
+            raise ValueError(f"question {self.id}: it is unanswerable, so it can have neither answers nor gold")
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """The gold documents, each once, in the order of the gold."""
+        return tuple(dict.fromkeys(gold.document for gold in self.gold))
+
+
+# ------------------------------------------------------------------------------------------------ approaches
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """How passages are found: `mode` hybrid, dense or lexical; at most `k` passages and `budget` tokens of the model."""
+
+    mode: str = "hybrid"
+    k: int = 3
+    budget: int = 900
+    order: str = "best-first"
+    dense_weight: float | None = None
+    """Weight of the dense leg in the fusion, 0 to 1; None: derived from the embedder's fitness for the documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How text is produced: greedy unless `temperature` > 0."""
+
+    max_new_tokens: int = 48
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """One row of the table of adaptations: does it read an index, does it wear an adapter?"""
+
+    name: str
+    model: str
+    prompt: str = "answer"
+    index: str | None = None
+    adapter: str | None = None
+    retrieval: Retrieval = Retrieval()
+    decoding: Decoding = Decoding()
+    examples: int = 0
+    recipe: str | None = None
+    """The training recipe that leaves the adapter (`sft`, `raft`), when `jobs.compare` is to build it."""
+
+
+# ------------------------------------------------------------------------------------------------ answers
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A claim about where an answer comes from, after it was checked.
+
+    `how` is "marker" (the model wrote `[n]`) or "located" (the model wrote none, and the answer stands verbatim in
+    exactly this passage). `verified` is true when the marker names a supplied passage, its span exists in that
+    revision, and every number and every content word of the answer occurs in it; else `reason` says what failed.
+    """
+
+    marker: str
+    document: str
+    revision: str
+    start: int
+    end: int
+    quote: str
+    page: int | None = None
+    how: str = "marker"
+    verified: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an approach said to one question. `error` is set when it failed: a failure is a row, never an answer."""
+
+    question: str
+    text: str
+    raw: str = ""
+    """The model's own words, with markers; `text` is the same without them."""
+    hits: tuple[Hit, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    refused: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question as one approach answered it, with its scores by metric name (0 to 1, or NaN-free absent)."""
+
+    question: str
+    answer: Answer
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an approach cost to set up; costs per answer are in the rows. Seconds, bytes and counts."""
+
+    train_seconds: float = 0.0
+    train_tokens: int = 0
+    index_seconds: float = 0.0
+    trained_parameters: int = 0
+    artefact_bytes: int = 0
+    peak_memory_bytes: int = 0
+    train_memory_bytes: int = 0
+    labels: int = 0
+    alone_seconds: tuple[float, ...] = ()
+    """Seconds of questions asked one at a time, each after the other: what one user waits (rows are batched)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One approach measured on one question set. `identity` holds what DESIGN calls "what every run keeps"."""
+
+    approach: Approach
+    identity: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    cost: Cost = Cost()
+    trained_on: frozenset[str] = frozenset()
+    """Ids of the questions that its training read."""
+
+
+# ------------------------------------------------------------------------------------------------ decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its 95 % interval over `n` questions."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Paired difference `a - b` of one metric on the same questions, with a verdict.
+
+    `verdict` is "better", "worse" or "not distinguishable"; `p` is adjusted by Holm over the family it was tested in;
+    `questions_needed` estimates how many questions would settle it (None when it is settled).
+    """
+
+    a: str
+    b: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    p: float
+    verdict: str
+    n: int
+    questions_needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Everything one approach showed: `metrics` by name, `strata` as {stratum: {metric: Estimate}}."""
+
+    approach: Approach
+    metrics: Mapping[str, Estimate]
+    strata: Mapping[str, Mapping[str, Estimate]]
+    cost: Cost
+    seconds_p50: float
+    seconds_p95: float
+    tokens_in: float
+    tokens_out: float
+    errors: int
+    against_best: Difference | None = None
+    against_cheapest: Difference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All approaches on one question set. `standings` is sorted by quality, best first.
+
+    `rows` is {question id: {approach: Row}}; `questions` the questions themselves; `null` the self-test (the same
+    approach twice, DESIGN section 5.6); `detectable` the minimum detectable difference of `metric` with this many questions.
+    """
+
+    metric: str
+    questions: tuple[Question, ...]
+    standings: tuple[Standing, ...]
+    differences: tuple[Difference, ...]
+    rows: Mapping[str, Mapping[str, Row]]
+    detectable: float
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    null: Difference | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the user cannot do without, and what the rest is worth. Gates are None where there is none.
+
+    `answers_per_month`, `updates_per_month` and the prices make the total cost over `months`.
+    """
+
+    margin: float = 0.02
+    max_wrong: float | None = None
+    max_false_refusals: float | None = None
+    max_p95_seconds: float | None = None
+    max_memory_gb: float | None = None
+    citations_required: bool = False
+    max_update_minutes: float | None = None
+    answers_per_month: int = 10_000
+    updates_per_month: int = 4
+    months: int = 12
+    price_cpu_hour: float = 0.05
+    price_label: float = 0.5
+    weight_facts: float = 1.0
+    weight_form: float = 1.0
+    weight_terms: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One step of the decision, with the number it rests on."""
+
+    text: str
+    text_zh: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """Which approach to use, or None when the comparison does not support a choice.
+
+    `support` is the share of bootstrap resamples that choose it; below 0.8 `tie` names those it ties with.
+    `rejected` maps an approach to the gate that it failed; `by_need` the winner for each need;
+    `flips` says what would change the choice; `total_cost` is money over `Needs.months` by approach.
+    """
+
+    choice: str | None
+    support: float
+    tie: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    rejected: Mapping[str, str]
+    by_need: Mapping[str, str]
+    flips: tuple[Reason, ...]
+    total_cost: Mapping[str, float]
+    runner_up: str | None = None
+
+
+def to_json(value: Any) -> Any:
+    """Any noun as plain JSON values (dicts, lists, strings, numbers), for files and for `--json`."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(to_json(item) for item in value)
+    return value

@@ -1,0 +1,395 @@
+"""tunewise.toml: where documents and questions are, which approaches to compare, what the user needs.
+
+Knows nothing about models, indexes or prompts: names are handed on as they stand, to the room that owns them.
+Precedence of every setting: flag > environment `TUNEWISE_*` > project file > user file > default; `Project.origins`
+says which one won. All faults of all sources are raised together, each with its file, line and the closest known key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from tunewise.errors import ConfigMistake
+from tunewise.nouns import Approach, Decoding, Needs, Retrieval
+
+FILE = "tunewise.toml"
+CURRENT_INDEX = "current"
+"""`Approach.index` of an approach that reads the project's current index generation."""
+
+RECIPES = ("sft", "raft")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key: its kind, its default, and whether the user file may hold it."""
+
+    key: str
+    kind: str
+    default: Any
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    user: bool = True
+
+    @property
+    def env(self) -> str:
+        """Its environment twin: the last part of the key, in capitals."""
+        return "TUNEWISE_" + self.key.rpartition(".")[2].upper()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("project.name", "text", "", user=False),
+    Setting("project.documents", "path", "documents", user=False),
+    Setting("project.questions", "path", "questions.jsonl", user=False),
+    Setting("project.glossary", "path", None, user=False),
+    Setting("project.language", "text", "en", ("en", "zh")),
+    Setting("project.model", "model", "smollm2"),
+    Setting("project.embedder", "model", "minilm"),
+    Setting("chunks.tokens", "whole", 120, low=16),
+    Setting("retrieval.mode", "text", Retrieval.__dataclass_fields__["mode"].default, ("hybrid", "dense", "lexical")),
+    Setting("retrieval.k", "whole", Retrieval.__dataclass_fields__["k"].default, low=1),
+    Setting("retrieval.budget", "whole", Retrieval.__dataclass_fields__["budget"].default, low=32),
+)
+_RETRIEVAL = {s.key.partition(".")[2]: s for s in SETTINGS if s.key.startswith("retrieval.")}
+_APPROACH: dict[str, Setting] = {
+    "model": Setting("model", "model", None),
+    "prompt": Setting("prompt", "template", None),
+    "index": Setting("index", "yes or no", False),
+    "recipe": Setting("recipe", "text", None, RECIPES),
+    "examples": Setting("examples", "whole", 0, low=0),
+    "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
+    "retrieval": Setting("retrieval", "table", None),
+}
+_FREE_TABLES = ("needs", "training", "approaches", "groups")
+
+DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
+    "zero-shot": {"prompt": "answer"},
+    "few-shot": {"prompt": "answer", "examples": 3},
+    "chain-of-thought": {"prompt": "chain-of-thought", "max_new_tokens": 160},
+    "rag": {"prompt": "grounded", "index": True},
+    "lora-sft": {"prompt": "answer", "recipe": "sft"},
+    "lora-sft-rag": {"prompt": "grounded", "index": True, "recipe": "sft"},
+    "raft": {"prompt": "grounded", "index": True, "recipe": "raft"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project as its settings say; paths are absolute. `training` is checked by the training room's own settings."""
+
+    root: Path
+    name: str
+    documents: Path
+    questions: Path
+    glossary: Path | None
+    language: str
+    model: str
+    embedder: str
+    tokens: int
+    retrieval: Retrieval
+    approaches: tuple[Approach, ...]
+    needs: Needs
+    training: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] | None = None
+    """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def approach(self, name: str) -> Approach:
+        """The approach of that name; `ConfigMistake` with the known names."""
+        for approach in self.approaches:
+            if approach.name == name:
+                return approach
+        known = [approach.name for approach in self.approaches]
+        raise ConfigMistake(f"no approach {name!r}{_near(name, known)}", tip=f"known: {', '.join(known)}")
+
+    def values(self) -> dict[str, Any]:
+        """Every setting of `SETTINGS` by key, as plain JSON values."""
+        return {setting.key: _plain(_get(self, setting.key)) for setting in SETTINGS}
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The nearest tunewise.toml in `start` (default: the working folder) or above it."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    raise ConfigMistake(f"no {FILE} in {start} or above it", tip="tunewise init, or name one with --config")
+
+
+def user_file() -> Path:
+    """Where the user's own defaults stand (may be absent)."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tunewise", appauthor=False)) / "config.toml"
+
+
+def load_project(
+    path: Path | str | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    user: Path | None = None,
+) -> Project:
+    """The project of a tunewise.toml, of a folder that has one, or of the nearest one upwards.
+
+    `flags` maps keys of `SETTINGS` to values given on the command line (None: not given). `environ` and `user` default
+    to the process's environment and the user's file. `ConfigMistake` lists all faults of all sources.
+    """
+    environ = os.environ if environ is None else environ
+    path = path or environ.get("TUNEWISE_CONFIG") or None
+    file = find_project() if path is None else Path(path)
+    file = file / FILE if file.is_dir() else file
+    if not file.is_file():
+        raise ConfigMistake(f"{file} does not exist", tip="tunewise init")
+    file = file.resolve()
+    own = user_file() if user is None else user
+    faults: list[str] = []
+    project = _Source(file, faults)
+    sources = [project] + ([_Source(own, faults, user=True)] if own.is_file() else [])
+    for source in sources:
+        source.check_keys()
+    values, origins = _settle(sources, flags or {}, environ, faults)
+    retrieval = Retrieval(**{name: values[f"retrieval.{name}"] for name in _RETRIEVAL})
+    needs = Needs(**{k: v for source in reversed(sources) for k, v in source.needs().items()})
+    approaches = project.approaches(values["project.model"], retrieval)
+    groups = project.groups()
+    training = project.table("training")
+    if faults:
+        what = faults[0] if len(faults) == 1 else f"{len(faults)} faults in the settings:\n  " + "\n  ".join(faults)
+        raise ConfigMistake(what, tip="tunewise config show lists every key with its value")
+    paths = {
+        s.key: None if values[s.key] is None else file.parent / values[s.key] for s in SETTINGS if s.kind == "path"
+    }
+    return Project(
+        root=file.parent, name=values["project.name"] or file.parent.name, documents=paths["project.documents"],
+        questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
+        model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
+        retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups, origins=origins,
+    )
+
+
+def _settle(
+    sources: Sequence[_Source], flags: Mapping[str, Any], environ: Mapping[str, str], faults: list[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every setting's winning value and where it came from. Losing sources are checked too."""
+    unknown = set(flags) - {setting.key for setting in SETTINGS}
+    if unknown:
+        raise ValueError(f"flags without a setting: {sorted(unknown)}")
+    values, origins = {}, {}
+    for setting in SETTINGS:
+        found: list[tuple[Any, str]] = []
+        if flags.get(setting.key) is not None:
+            found.append((_placed(flags[setting.key], setting, Path.cwd()), "flag"))
+        if environ.get(setting.env):
+            value = _placed(_parse(environ[setting.env], setting), setting, Path.cwd())
+            found.append((value, f"environment {setting.env}"))
+        for source in sources:
+            table, _, name = setting.key.partition(".")
+            if name in source.table(table):
+                value = _placed(source.table(table)[name], setting, source.path.parent)
+                found.append((value, source.where(table, name)))
+        for value, origin in found:
+            _check(value, setting, origin if origin != "flag" else f"--{setting.key.rpartition('.')[2]}", faults)
+        good = [(value, origin) for value, origin in found if not _fault(value, setting)]
+        values[setting.key], origins[setting.key] = good[0] if good else (setting.default, "default")
+    return values, origins
+
+
+class _Source:
+    """One settings file, with the line of every key."""
+
+    def __init__(self, path: Path, faults: list[str], *, user: bool = False) -> None:
+        self.path, self.faults, self.user = path, faults, user
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+            self.data = tomllib.loads(text)
+        except UnicodeDecodeError as error:
+            raise ConfigMistake(f"{path}: not UTF-8 at byte {error.start}", tip="save the file as UTF-8") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigMistake(f"{path}: {error}", tip="strings need quotes; tables are [in brackets]") from error
+        self.lines = _key_lines(text)
+
+    def where(self, *keys: str) -> str:
+        """`file:line` of a key, or of the nearest table that holds it."""
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self.lines:
+                return f"{self.path}:{self.lines[keys[:length]]}"
+        return str(self.path)
+
+    def table(self, *keys: str) -> Mapping[str, Any]:
+        """A table of the file; empty when it is absent or (a fault elsewhere) no table."""
+        value: Any = self.data
+        for key in keys:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        return value if isinstance(value, dict) else {}
+
+    def fault(self, keys: tuple[str, ...], what: str) -> None:
+        self.faults.append(f"{self.where(*keys)}: {what}")
+
+    def refuse_unknown(self, keys: tuple[str, ...], known: Sequence[str]) -> None:
+        for key in self.table(*keys):
+            if key not in known:
+                table = f"[{'.'.join(keys)}] " if keys else ""
+                tip = _near(key, known) or f"; known: {', '.join(known)}"
+                self.fault((*keys, key), f"{table}{key}: unknown key{tip}")
+
+    def check_keys(self) -> None:
+        settings = [s for s in SETTINGS if s.user or not self.user]
+        tables = dict.fromkeys(s.key.partition(".")[0] for s in settings)
+        known = [*tables, *(("needs",) if self.user else _FREE_TABLES)]
+        self.refuse_unknown((), known)
+        for table in known:
+            if table in self.data and not isinstance(self.data[table], dict):
+                self.fault((table,), f"{table} must be a table: [{table}]")
+        for table in tables:
+            self.refuse_unknown((table,), [s.key.partition(".")[2] for s in settings if s.key.startswith(f"{table}.")])
+
+    def read(self, keys: tuple[str, ...], known: Mapping[str, Setting]) -> dict[str, Any]:
+        """The good values of a table; the others become faults."""
+        self.refuse_unknown(keys, list(known))
+        good = {}
+        for name, value in self.table(*keys).items():
+            if name in known and _check(value, known[name], f"{self.where(*keys, name)}: [{'.'.join(keys)}] {name}",
+                                        self.faults):
+                good[name] = _placed(value, known[name], self.path.parent)
+        return good
+
+    def needs(self) -> dict[str, Any]:
+        kinds = {"int": "whole", "float": "number", "bool": "yes or no"}
+        hints = get_type_hints(Needs)
+        known = {}
+        for f in fields(Needs):
+            kind = next(kinds[t.__name__] for t in (*getattr(hints[f.name], "__args__", ()), hints[f.name])
+                        if getattr(t, "__name__", "") in kinds)
+            known[f.name] = Setting(f.name, kind, None if f.default is MISSING else f.default, low=0)
+        return self.read(("needs",), known)
+
+    def approaches(self, model: str, retrieval: Retrieval) -> tuple[Approach, ...]:
+        wanted = self.table("approaches") or DEFAULT_APPROACHES
+        made = []
+        for name, table in wanted.items():
+            keys = ("approaches", name)
+            if not isinstance(table, dict):
+                self.fault(keys, f"approaches.{name} must be a table: [approaches.{name}]")
+                continue
+            if not re.fullmatch(r"[\w][\w.-]*", name):
+                self.fault(keys, f"approach name {name!r}: letters, digits, '.', '_' and '-' only")
+            if wanted is DEFAULT_APPROACHES:
+                values, own = table, {}
+            else:
+                values, own = self.read(keys, _APPROACH), self.read((*keys, "retrieval"), _RETRIEVAL)
+            reads = values.get("index", False)
+            if values.get("recipe") == "raft" and not reads:
+                self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
+            made.append(Approach(
+                name=name, model=values.get("model", model),
+                prompt=values.get("prompt", "grounded" if reads else "answer"),
+                index=CURRENT_INDEX if reads else None, retrieval=replace(retrieval, **own),
+                decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
+                examples=values.get("examples", 0), recipe=values.get("recipe"),
+            ))
+        return tuple(made)
+
+    def groups(self) -> dict[str, tuple[str, ...]] | None:
+        if "groups" not in self.data:
+            return None
+        made = {}
+        for glob, names in self.table("groups").items():
+            if not (isinstance(names, list) and all(isinstance(name, str) and name for name in names)):
+                self.fault(("groups", glob), f"[groups] {glob}: a list of group names is needed, as in [\"staff\"]")
+                continue
+            made[glob] = tuple(names)
+        return made
+
+
+def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Line of every table header and key, found by their form: good enough to point at, not to parse."""
+    part = r"""(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)"""
+    header = re.compile(rf"\s*\[\s*({part}(?:\s*\.\s*{part})*)\s*\]")
+    key = re.compile(rf"\s*({part}(?:\s*\.\s*{part})*)\s*=")
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := header.match(line):
+            table = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
+            for length in range(1, len(table) + 1):
+                lines.setdefault(table[:length], number)
+        elif match := key.match(line):
+            names = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
+            for length in range(1, len(names) + 1):
+                lines.setdefault((*table, *names[:length]), number)
+    return lines
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda v: isinstance(v, str) and v != "",
+    "model": lambda v: isinstance(v, str) and v != "",
+    "template": lambda v: isinstance(v, str) and v != "",
+    "path": lambda v: isinstance(v, (str, Path)) and str(v) != "",
+    "whole": lambda v: isinstance(v, int) and not isinstance(v, bool),
+    "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+    "yes or no": lambda v: isinstance(v, bool),
+    "table": lambda v: isinstance(v, dict),
+}
+_WANTED = {
+    "text": "a text in quotes", "model": "a model's name in quotes", "template": "a template's name in quotes",
+    "path": "a path in quotes", "whole": "a whole number", "number": "a number", "yes or no": "true or false",
+    "table": "a table",
+}
+
+
+def _fault(value: Any, setting: Setting) -> str:
+    """What is wrong with a value, or ""."""
+    if not _KINDS[setting.kind](value):
+        return f"{_WANTED[setting.kind]} is needed, not {value!r}"
+    if setting.choices and value not in setting.choices:
+        return f"{value!r} is none of {', '.join(setting.choices)}{_near(value, setting.choices)}"
+    # `not >=` also refuses nan, which TOML can write.
+    if setting.low is not None and setting.kind in ("whole", "number") and not value >= setting.low:
+        return f"at least {setting.low:g} is needed, not {value!r}"
+    return ""
+
+
+def _check(value: Any, setting: Setting, where: str, faults: list[str]) -> bool:
+    wrong = _fault(value, setting)
+    if wrong:
+        faults.append(f"{where}: {wrong}" if setting.key.rpartition(".")[2] in where else
+                      f"{where}: {setting.key}: {wrong}")
+    return not wrong
+
+
+def _parse(text: str, setting: Setting) -> Any:
+    """An environment's text as the setting's kind; what is no number stays text and becomes a fault."""
+    return int(text) if setting.kind == "whole" and re.fullmatch(r"[+-]?\d+", text.strip()) else text
+
+
+def _placed(value: Any, setting: Setting, base: Path) -> Any:
+    """A path, written relative to `base`, as an absolute one. Names of models are paths when they start like one."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        return value
+    named = {"path": True, "model": str(value).startswith(("./", "../", "~")), "template": str(value).endswith(".toml")}
+    if not named.get(setting.kind):
+        return value
+    place = base / Path(value).expanduser()
+    # The model's room takes text; normpath, because resolve() would follow the user's links.
+    return place if setting.kind == "path" else os.path.normpath(place)
+
+
+def _near(name: Any, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _get(project: Project, key: str) -> Any:
+    table, _, name = key.partition(".")
+    return getattr(project.retrieval if table == "retrieval" else project, name)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,271 @@
+"""A folder → Documents, read by child processes that a hostile file may kill without harm.
+
+Each thread of this process owns one child and hands it one file after the other; a child that dies, hangs or runs out
+of memory costs one file and is replaced. Knows nothing about formats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tunewise.errors import DataMistake
+from tunewise.nouns import Document, Heading, Page
+from tunewise.reading import SUFFIXES, Unread, unknown_suffix
+
+Progress = Callable[[str, int, int], None]
+
+
+def read_folder(
+    folder: str | Path,
+    *,
+    passwords: Sequence[str] = (),
+    processes: int = 0,
+    seconds_per_file: float = 60,
+    progress: Progress | None = None,
+) -> tuple[list[Document], list[Unread]]:
+    """All documents below `folder`, sorted by id, and what could not be read of it.
+
+    `processes` 0 means one for each core. A file of which only some pages could be read is in both lists.
+    Raises DataMistake when the folder is absent or holds no file that could be a document.
+    """
+    root = Path(folder)
+    wanted, unread = _list(root)
+    if not wanted and not unread:
+        raise DataMistake(f"{root}: the folder is empty", tip=f"put documents into it ({', '.join(sorted(SUFFIXES))})")
+    workers = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
+    documents: list[Document] = []
+    waiting: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
+    # The largest first: one big PDF at the end would leave the other children idle.
+    for item in sorted(wanted, key=lambda item: -_size(item[1])):
+        waiting.put(item)
+    done: queue.SimpleQueue[tuple[str, dict] | BaseException] = queue.SimpleQueue()
+    children = [_Child(seconds_per_file) for _ in range(workers if wanted else 0)]
+    threads = [
+        threading.Thread(target=_serve, args=(child, waiting, done, list(passwords)), daemon=True) for child in children
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for count in range(1, len(wanted) + 1):
+            item = done.get()
+            if isinstance(item, BaseException):
+                raise item
+            name, answer = item
+            if "document" in answer:
+                documents.append(_document(answer["document"]))
+                unread.extend(Unread(name, note) for note in answer["notes"])
+            else:
+                reason = answer["reason"].removeprefix(f"{root / name}: ")
+                unread.append(Unread(name, f"{reason} ({answer['tip']})" if answer.get("tip") else reason))
+            if progress:
+                progress("read", count, len(wanted))
+    finally:
+        for child in children:
+            child.stop()
+        for thread in threads:
+            thread.join(5)
+    return sorted(documents, key=lambda document: document.id), sorted(
+        unread, key=lambda item: (item.source, item.reason)
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+# ------------------------------------------------------------------------------------------------ which files
+
+
+def _list(root: Path) -> tuple[list[tuple[str, Path]], list[Unread]]:
+    if not root.is_dir():
+        raise DataMistake(f"{root}: there is no such folder", tip="check the path of the documents")
+    home = root.resolve()
+    wanted: list[tuple[str, Path]] = []
+    unread: list[Unread] = []
+
+    def failed(error: OSError) -> None:
+        name = Path(error.filename or root)
+        if name == root:
+            raise DataMistake(f"{root}: {error.strerror}", tip="check who may read the folder") from error
+        unread.append(Unread(name.relative_to(root).as_posix(), f"the folder cannot be opened: {error.strerror}"))
+
+    for where, folders, files in os.walk(root, onerror=failed):
+        for name in list(folders):
+            path = Path(where, name)
+            if name.startswith("."):
+                folders.remove(name)
+            elif path.is_symlink() and not _within(path, home):
+                unread.append(Unread(_id(path, root), "it is a link that leaves the folder of documents"))
+        folders.sort()
+        for name in sorted(files):
+            path = Path(where, name)
+            if name.startswith((".", "~$")) or name.endswith(".groups") or name == "tunewise.toml":
+                continue
+            if reason := _refused(path, home):
+                unread.append(Unread(_id(path, root), reason))
+            else:
+                wanted.append((_id(path, root), path))
+    return wanted, unread
+
+
+def _id(path: Path, root: Path) -> str:
+    name = path.relative_to(root).as_posix()
+    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+
+def _within(path: Path, home: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(home)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _refused(path: Path, home: Path) -> str:
+    """Why this file is not read; "" when it is to be read."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8: rename it"
+    if path.suffix.lower() not in SUFFIXES:
+        return unknown_suffix(path)
+    if path.is_symlink():
+        if not path.exists():
+            return "it is a link to nothing"
+        if not _within(path, home):
+            return "it is a link that leaves the folder of documents"
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if stat.S_ISREG(kind) else "it is not a regular file"
+
+
+# ------------------------------------------------------------------------------------------------ children
+
+
+class _Child:
+    """One reading process, started when first needed and again after each death."""
+
+    def __init__(
+        self, seconds: float, command: Sequence[str] = (sys.executable, "-m", "tunewise.reading.worker")
+    ) -> None:
+        self.seconds = seconds
+        self.command = list(command)
+        self.process: subprocess.Popen[str] | None = None
+        self.stopped = False
+        self.guard = threading.Lock()
+
+    def ask(self, request: dict) -> dict:
+        """The child's answer, or {"reason"} when it died or took too long."""
+        process = self._started()
+        if process is None:
+            return {"reason": "reading was stopped"}
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self.seconds, kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            answer = json.loads(line) if line.endswith("\n") else None
+        except (BrokenPipeError, ValueError):
+            answer = None
+        finally:
+            timer.cancel()
+        if answer is not None:
+            if late.is_set() or answer.get("last"):
+                self.bury()
+            return answer
+        code = self.bury(patience=1.0)
+        if late.is_set():
+            return {
+                "reason": f"it took longer than {self.seconds:g} seconds",
+                "tip": "split the file, or allow more time",
+            }
+        died = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return {"reason": f"its reader died ({died}): the file is damaged, or made to do harm"}
+
+    def _started(self) -> subprocess.Popen[str] | None:
+        with self.guard:
+            if self.stopped:
+                return None
+            if self.process is None or self.process.poll() is not None:
+                # Its own session: Ctrl-C reaches this process only, which then stops the children itself.
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
+                )
+            return self.process
+
+    def bury(self, patience: float = 0.0) -> int:
+        """End the child, wait for it, and return its exit code; `patience`: seconds in which it may die by itself."""
+        with self.guard:
+            process, self.process = self.process, None
+        if process is None:
+            return -signal.SIGKILL
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        process.kill()
+        code = process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
+        return code
+
+    def stop(self) -> None:
+        """Kill the child now and start no other; its thread buries it."""
+        with self.guard:
+            self.stopped = True
+            if self.process is not None:
+                self.process.kill()
+
+
+def _serve(child: _Child, waiting: queue.SimpleQueue, done: queue.SimpleQueue, passwords: list[str]) -> None:
+    while True:
+        try:
+            name, path = waiting.get_nowait()
+        except queue.Empty:
+            child.bury()
+            return
+        try:
+            done.put((name, child.ask({"path": str(path), "id": name, "passwords": passwords})))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
+            done.put(error)
+            return
+
+
+def _document(value: dict) -> Document:
+    return Document(
+        **{
+            **value,
+            "pages": tuple(Page(**page) for page in value["pages"]),
+            "headings": tuple(Heading(**heading) for heading in value["headings"]),
+            "groups": tuple(value["groups"]),
+        }
+    )

@@ -1,0 +1,289 @@
+"""PDF → Draft: the text of every page with pdfium, ruled tables with pdfplumber.
+
+Knows how to open a PDF and what is on its pages; `lines.py` knows how lines become paragraphs and headings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import logging
+import math
+import re
+import statistics
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from tunewise.errors import DataMistake
+from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table
+from tunewise.reading.lines import Line, blocks_of, without_running_lines
+
+_AGAIN = "open it in a PDF viewer and export it again, or copy it again from where it came from"
+# Some Chinese fonts map common characters to the radicals that look the same: a search for them would find nothing.
+_LOOKALIKES = re.compile("[\u2e80-\u2fdf\ufb00-\ufb06]")
+_UNMAPPED = re.compile("[\ufffd\ue000-\uf8ff\x01\x03-\x08\x0e-\x1b]")
+_MOST_TABLE_PAGES = 400
+
+
+def read_pdf(data: bytes, passwords: Sequence[str] = ()) -> Draft:
+    """PDF bytes → Draft with page spans; pages without text are named in its notes.
+
+    Raises DataMistake when it is damaged, needs a password, or holds no text at all.
+    """
+    document, password = _open(data, passwords)
+    pages: list[list[Line]] = []
+    scanned: list[int] = []
+    unread: list[int] = []
+    tables: dict[int, list[tuple[Any, Block]]] = {}
+    try:
+        outline = _outline(document)
+        for index in range(len(document)):
+            try:
+                lines, ruled, pictures = _page(document, index)
+            except Exception as error:  # noqa: BLE001 - one bad page costs one page; pypdfium2 raises many kinds
+                if isinstance(error, MemoryError):
+                    raise
+                lines, ruled, pictures = [], False, False
+                unread.append(index + 1)
+            pages.append(lines)
+            if not lines and pictures:
+                scanned.append(index + 1)
+            if ruled and lines and len(tables) < _MOST_TABLE_PAGES:
+                tables[index] = []
+        title = document.get_metadata_dict().get("Title", "") if document else ""
+    finally:
+        document.close()
+    characters = "".join(line.text for lines in pages for line in lines)
+    notes = _notes(scanned, unread)
+    if not characters.strip():
+        if scanned:
+            raise DataMistake(
+                f"all of its {len(pages)} page(s) are pictures without text (a scan)",
+                tip="run a text recognition (OCR) over it and save it as a PDF with text",
+            )
+        raise DataMistake(f"none of its {len(pages)} page(s) holds text", tip=_AGAIN)
+    unmapped = len(_UNMAPPED.findall(characters))
+    if unmapped * 3 > len(characters):
+        raise DataMistake(
+            "its fonts do not say which characters their signs are",
+            tip="export it again with embedded Unicode fonts, or run OCR over it",
+        )
+    if unmapped * 50 > len(characters):
+        notes.append(f"{100 * unmapped // len(characters)} % of its characters have no Unicode meaning")
+    pages = without_running_lines(pages)
+    if tables:
+        _put_tables(data, password, pages, tables)
+    blocks = blocks_of(pages, outline)
+    return assemble(blocks, title=_title(title, blocks), notes=notes)
+
+
+def _open(data: bytes, passwords: Sequence[str]) -> tuple[Any, str | None]:
+    import pypdfium2 as pdfium
+
+    if not data:
+        raise DataMistake("the file is empty (0 bytes)", tip="copy it again from where it came from")
+    for password in (None, *passwords):
+        try:
+            document = pdfium.PdfDocument(data, password=password)
+            if not len(document):
+                raise DataMistake("it has no pages", tip=_AGAIN)
+            return document, password
+        except pdfium.PdfiumError as error:
+            reason = str(error)
+            if "password" in reason.lower():
+                continue
+            if "security" in reason.lower():
+                raise DataMistake(
+                    "it is encrypted in a way that cannot be read", tip="save it without encryption"
+                ) from error
+            raise DataMistake("it is damaged or cut off: no page table was found in it", tip=_AGAIN) from error
+    raise DataMistake(
+        "it is protected by a password" + (" and none of those given opens it" if passwords else ""),
+        tip="give its password with --password",
+    )
+
+
+def _outline(document: Any) -> dict[str, int]:
+    """Titles of the bookmarks and their depth from 1: what the author calls a heading."""
+    found: dict[str, int] = {}
+    for item in document.get_toc(max_depth=6):
+        if title := one_line(item.get_title()):
+            found.setdefault(title.casefold(), item.level + 1)
+        if len(found) >= 5000:
+            break
+    return found
+
+
+def _notes(scanned: list[int], unread: list[int]) -> list[str]:
+    notes = []
+    if scanned:
+        notes.append(f"{_numbers(scanned)} without text (a scan): run OCR over the file; the other pages were read")
+    if unread:
+        notes.append(f"{_numbers(unread)} could not be read (damaged); the other pages were read")
+    return notes
+
+
+def _numbers(pages: list[int]) -> str:
+    shown = ", ".join(map(str, pages[:12])) + (f" and {len(pages) - 12} more" if len(pages) > 12 else "")
+    return f"page {shown} is" if len(pages) == 1 else f"pages {shown} are"
+
+
+def _title(metadata: str, blocks: list[Block]) -> str:
+    """The metadata's title unless a program wrote its own file name there; else the largest heading of page 1."""
+    title = one_line(metadata)
+    if title and not re.search(
+        r"\.(docx?|pptx?|xlsx?|indd|dvi|tex|pdf|rtf)$|^microsoft |^untitled|^无标题", title, re.IGNORECASE
+    ):
+        return title
+    first = [block for block in blocks if block.level and block.page == 1]
+    return min(first, key=lambda block: block.level).text if first else ""
+
+
+# ------------------------------------------------------------------------------------------------ one page
+
+
+def _page(document: Any, index: int) -> tuple[list[Line], bool, bool]:
+    """Lines of one page, whether ruled lines are drawn on it, and whether pictures are."""
+    import pypdfium2.raw as raw
+
+    page = document[index]
+    textpage = page.get_textpage()
+    try:
+        ruled, pictures = _drawn(page, raw)
+        count = textpage.count_chars()
+        text = textpage.get_text_range(errors="replace") if count > 0 else ""
+        return _lines(text, textpage.raw, raw, index + 1), ruled, pictures
+    finally:
+        textpage.close()
+        page.close()
+
+
+def _drawn(page: Any, raw: Any) -> tuple[bool, bool]:
+    """(Are there enough thin or boxed paths for a table?, are there pictures?) without rendering."""
+    pictures, horizontal, vertical = False, 0, 0
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    for number in range(min(raw.FPDFPage_CountObjects(page.raw), 20_000)):
+        item = raw.FPDFPage_GetObject(page.raw, number)
+        kind = raw.FPDFPageObj_GetType(item)
+        if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
+            pictures = True
+        elif kind == raw.FPDF_PAGEOBJ_PATH and raw.FPDFPageObj_GetBounds(item, left, bottom, right, top):
+            width, height = right.value - left.value, top.value - bottom.value
+            boxed = width > 15 and height > 6
+            horizontal += boxed or (width > 15 and height <= 3)
+            vertical += boxed or (height > 6 and width <= 3)
+    return horizontal >= 3 and vertical >= 2, pictures
+
+
+def _lines(text: str, page: Any, raw: Any, number: int) -> list[Line]:
+    lines: list[Line] = []
+    box, matrix = raw.FS_RECTF(), raw.FS_MATRIX()
+    position = 0
+    for piece in re.split("(\r\n|\r|\n)", text):
+        start, position = position, position + len(piece)
+        if not piece.strip():
+            continue
+        stripped = piece.strip()
+        first = start + len(piece) - len(piece.lstrip())
+        spots = sorted({first, first + len(stripped) // 2, first + len(stripped) - 1})
+        boxes: list[tuple[float, float, float, float]] = []
+        sizes: list[float] = []
+        bold = 0
+        for spot in spots:
+            # Text and character indexes differ where pdfium leaves signs out of the text.
+            char = raw.FPDFText_GetCharIndexFromTextIndex(page, spot)
+            if char < 0 or not raw.FPDFText_GetLooseCharBox(page, char, box):
+                continue
+            boxes.append((box.left, box.bottom, box.right, box.top))
+            # The box of a character depends on its font; only size times scale compares between fonts.
+            scaled = raw.FPDFText_GetMatrix(page, char, matrix)
+            size = raw.FPDFText_GetFontSize(page, char) * (math.hypot(matrix.c, matrix.d) if scaled else 1.0)
+            sizes.append(size or abs(box.top - box.bottom))
+            bold += _bold(page, char, raw)
+        if not boxes:
+            boxes, sizes = [(0.0, 0.0, 0.0, 0.0)], [0.0]
+        clean = _LOOKALIKES.sub(lambda match: unicodedata.normalize("NFKC", match.group()), stripped)
+        clean = unicodedata.normalize("NFC", clean.replace("\0", "").replace("\u00ad", "\ufffe"))
+        if clean.endswith(("\x02", "\ufffe")):
+            clean = clean[:-1] + "\ufffe"
+        clean = re.sub("[\x02\ufffe](?!$)", "", clean)
+        clean = re.sub("[\ud800-\udfff]", "\ufffd", clean)
+        clean = re.sub(r"[\x00-\x1f\x85\u2028\u2029]", " ", clean)
+        lines.append(
+            Line(
+                clean,
+                number,
+                left=min(b[0] for b in boxes),
+                bottom=boxes[-1][1],
+                right=boxes[-1][2],
+                top=boxes[0][3],
+                base=boxes[0][1],
+                size=round(statistics.median(sizes), 1),
+                bold=bold * 2 > len(spots),
+            )
+        )
+    return lines
+
+
+def _bold(page: Any, char: int, raw: Any) -> bool:
+    if raw.FPDFText_GetFontWeight(page, char) >= 600:
+        return True
+    name, flags = ctypes.create_string_buffer(96), ctypes.c_int()
+    raw.FPDFText_GetFontInfo(page, char, name, 96, flags)
+    return bool(re.search(rb"bold|black|heavy|demi|simhei|cmbx|sfbx|-medi", name.value, re.IGNORECASE))
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+def _put_tables(data: bytes, password: str | None, pages: list[list[Line]], wanted: dict[int, Any]) -> None:
+    """Replace the lines inside each ruled table by one pipe table, where no word would be lost by it."""
+    import pdfplumber
+
+    logging.getLogger("pdfminer").setLevel(logging.ERROR)
+    with pdfplumber.open(io.BytesIO(data), password=password or "") as plumber:
+        for index in wanted:
+            page = plumber.pages[index]
+            if page.rotation or index >= len(pages):
+                continue
+            left, top = page.bbox[0], page.bbox[3]
+            for table in page.find_tables():
+                rows = [[cell or "" for cell in row] for row in table.extract()]
+                filled = sum(bool(cell.strip()) for row in rows for cell in row)
+                if len(rows) < 2 or max(map(len, rows)) < 2 or filled * 2 < sum(map(len, rows)) or filled < 4:
+                    continue
+                x0, y0, x1, y1 = table.bbox
+                _swap(pages[index], (x0 + left - page.bbox[0], top - y1, x1, top - y0), rows, index + 1)
+            page.close()
+
+
+def _swap(lines: list[Line], box: tuple[float, float, float, float], rows: list[list[str]], number: int) -> None:
+    left, bottom, right, top = box
+    inside = [
+        i
+        for i, line in enumerate(lines)
+        if bottom - 1 <= (line.bottom + line.top) / 2 <= top + 1 and left - 2 <= line.left and line.right <= right + 2
+    ]
+    table = pipe_table([[_squeeze(cell) for cell in row] for row in rows])
+    if not inside or not table:
+        return
+    flowing = re.findall(r"\w", "".join(lines[i].text for i in inside))
+    tabled = re.findall(r"\w", table)
+    largest = max((len(cell) for row in rows for cell in row), default=0)
+    if largest > 150 and largest * 2 > sum(len(cell) for row in rows for cell in row):
+        # A frame around running text, not a table.
+        return
+    # Letters, not words: pdfium and pdfminer put their spaces differently.
+    if len(flowing) > len(tabled) * 1.02 + 2 or len(tabled) > len(flowing) * 1.05 + 4:
+        return
+    first = inside[0]
+    kept = [line for i, line in enumerate(lines) if i not in set(inside)]
+    place = sum(1 for i in range(first) if i not in set(inside))
+    kept.insert(place, Line(table, number, left, bottom, right, top, bottom, 0.0, False, table=True))
+    lines[:] = kept
+
+
+def _squeeze(cell: str) -> str:
+    """A cell's lines joined: without a space between Chinese characters, with one elsewhere."""
+    return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])", "", cell).replace("\n", " ")

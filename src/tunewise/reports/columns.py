@@ -1,0 +1,227 @@
+"""The columns of the comparison table: what each is called, what it means, and which value of a Standing it shows.
+
+Knows nothing of HTML or terminals. A metric that nobody measured has no column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tunewise.nouns import Comparison, Difference, Estimate, Recommendation, Standing
+from tunewise.reports import story
+from tunewise.reports.measures import METRICS
+from tunewise.reports.words import NOTHING, Say, number, percent, points, usable, verdict_word
+
+Value = Estimate | Difference | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `of` takes the value from a standing, `show` writes it, `better` says whether more is better.
+
+    `rank` orders the columns by importance for a narrow terminal (0 first).
+    """
+
+    key: str
+    group: str
+    label: Say
+    explain: Say
+    of: Callable[[Standing], Value]
+    show: Callable[[float], str]
+    better: bool | None = None
+    rank: int = 9
+    interval: bool = False
+
+    def text(self, standing: Standing, language: str = "en") -> str:
+        """The cell as plain text: a value, a value with its interval, or a verdict."""
+        value = self.of(standing)
+        if isinstance(value, Difference):
+            return verdict_word(story.verdict_for(value, standing.approach.name)).in_(language)
+        if isinstance(value, Estimate):
+            if not usable(value.mean):
+                return NOTHING
+            shown = self.show(value.mean)
+            return f"{shown} [{self.show(value.low)}, {self.show(value.high)}]" if self.interval else shown
+        return NOTHING if value is None or not usable(value) else self.show(value)
+
+    def number(self, standing: Standing) -> float | None:
+        """The number to sort by: the mean of an estimate or of a difference; None where there is none."""
+        value = self.of(standing)
+        if isinstance(value, Difference):
+            value = story.against(value, standing.approach.name)[0]
+        value = value.mean if isinstance(value, Estimate) else value
+        return float(value) if value is not None and usable(value) else None
+
+
+GROUPS: dict[str, Say] = {
+    "quality": Say("Quality", "质量"),
+    "outcome": Say("Right or wrong", "对与错"),
+    "refusal": Say("Refusals", "拒答"),
+    "sources": Say("Passages and citations", "检索与引用"),
+    "style": Say("Form and terms", "格式与术语"),
+    "speed": Say("Speed and tokens", "速度与词元"),
+    "cost": Say("Set-up and cost", "构建与成本"),
+    "verdict": Say("Verdict", "判定"),
+}
+
+_SHOW: dict[str, Callable[[float], str]] = {"points": points, "percent": percent, "number": number}
+
+
+def _metric(name: str) -> Callable[[Standing], Value]:
+    return lambda standing: standing.metrics.get(name)
+
+
+def _cost(of: Callable[[Standing], float]) -> Callable[[Standing], Value]:
+    return lambda standing: of(standing) or 0.0
+
+
+def columns(comparison: Comparison, recommendation: Recommendation | None = None) -> list[Column]:
+    """The columns that this comparison can fill, in the order of the wide table; unknown metrics by name."""
+    measured = {name for standing in comparison.standings for name in standing.metrics}
+    known = [
+        Column(name, group, label, explain, _metric(name), _SHOW[show], better, rank, interval)
+        for name, group, label, explain, show, better, rank, interval in METRICS
+        if name in measured
+    ]
+    extra = [
+        Column(
+            name,
+            "quality",
+            Say(name, name),
+            Say("A measure of your own.", "自定义指标。"),
+            _metric(name),
+            points,
+            None,
+            30,
+        )
+        for name in sorted(measured - {entry[0] for entry in METRICS})
+    ]
+    totals: Mapping[str, float] = recommendation.total_cost if recommendation else {}
+    rest = [
+        Column(
+            "seconds_p50",
+            "speed",
+            Say("p50 s", "p50 秒"),
+            Say("Seconds per answer: half of the answers were faster.", "每答秒数：一半的答案比它快。"),
+            lambda s: s.seconds_p50,
+            number,
+            False,
+            16,
+        ),
+        Column(
+            "seconds_p95",
+            "speed",
+            Say("p95 s", "p95 秒"),
+            Say("Seconds per answer: 19 of 20 answers were faster.", "每答秒数：20 个中有 19 个比它快。"),
+            lambda s: s.seconds_p95,
+            number,
+            False,
+            6,
+        ),
+        Column(
+            "tokens_in",
+            "speed",
+            Say("Tokens in", "输入词元"),
+            Say("Mean tokens that the model read for one answer.", "每答平均读入的词元数。"),
+            lambda s: s.tokens_in,
+            number,
+            False,
+            18,
+        ),
+        Column(
+            "tokens_out",
+            "speed",
+            Say("Tokens out", "输出词元"),
+            Say("Mean tokens that the model wrote for one answer.", "每答平均写出的词元数。"),
+            lambda s: s.tokens_out,
+            number,
+            None,
+            19,
+        ),
+        Column(
+            "train_minutes",
+            "cost",
+            Say("Training min", "训练分钟"),
+            Say("Minutes of training before the first answer.", "首次作答前的训练分钟数。"),
+            _cost(lambda s: s.cost.train_seconds / 60),
+            number,
+            False,
+            17,
+        ),
+        Column(
+            "trained_parameters",
+            "cost",
+            Say("Trained parameters", "训练参数"),
+            Say("Parameters that training changed; 0 where nothing was trained.", "训练改动的参数量；未训练为 0。"),
+            _cost(lambda s: s.cost.trained_parameters),
+            number,
+            None,
+            24,
+        ),
+        Column(
+            "peak_memory",
+            "cost",
+            Say("Peak GB", "峰值 GB"),
+            Say("Peak memory in GB (10⁹ bytes).", "内存峰值，单位 GB（10⁹ 字节）。"),
+            lambda s: s.cost.peak_memory_bytes / 1e9 if s.cost.peak_memory_bytes else None,
+            number,
+            False,
+            25,
+        ),
+        Column(
+            "errors",
+            "speed",
+            Say("Errors", "出错"),
+            Say("Questions at which it failed; each counts as an empty answer.", "报错的题数；每题按空答案计分。"),
+            lambda s: float(s.errors),
+            number,
+            False,
+            26,
+        ),
+        Column(
+            "total_cost",
+            "cost",
+            Say("Total cost", "总成本"),
+            Say(
+                "Money over the months of your needs: set-up, updates and answers, in the currency of your prices.",
+                "需求期内的总花费：构建、更新与作答，货币同价格表。",
+            ),
+            lambda s: totals.get(s.approach.name),
+            number,
+            False,
+            4,
+        ),
+        Column(
+            "against_best",
+            "verdict",
+            Say("Against the best", "与最佳相比"),
+            Say(
+                "Paired on the same questions, intervals clustered by document, p adjusted by Holm.",
+                "同题配对，区间按文档聚类，p 值经 Holm 校正。",
+            ),
+            lambda s: s.against_best,
+            points,
+            True,
+            1,
+        ),
+        Column(
+            "against_cheapest",
+            "verdict",
+            Say("Against the cheapest", "与最便宜相比"),
+            Say("The same against the approach that costs least.", "与成本最低的方案相比，方法相同。"),
+            lambda s: s.against_cheapest,
+            points,
+            True,
+            27,
+        ),
+    ]
+    rest = [
+        c
+        for c in rest
+        if c.key in ("seconds_p50", "seconds_p95")
+        or any(c.number(s) for s in comparison.standings)
+        or (c.group == "verdict" and any(c.of(s) is not None for s in comparison.standings))
+    ]
+    order = list(GROUPS)
+    return sorted([*known, *extra, *rest], key=lambda column: order.index(column.group))

@@ -1,0 +1,354 @@
+"""The plots over approaches: quality against cost, differences, outcomes, needs, and cost by volume.
+
+Each is a `Figure` whose takeaway is worked out from the numbers that it draws. Knows SVG and a Comparison, no page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tunewise.nouns import Comparison, Estimate, Needs, Recommendation, Standing
+from tunewise.reports import story, svg
+from tunewise.reports.words import (
+    NEEDS,
+    Say,
+    listing,
+    number,
+    percent,
+    points,
+    rough,
+    signed,
+    tick,
+    usable,
+    verdict_word,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing (`body`: SVG or HTML), the sentence that it shows, and what is drawn; `wide` takes the whole width."""
+
+    key: str
+    takeaway: Say
+    what: Say
+    body: str
+    wide: bool = False
+
+
+def per_answer_seconds(comparison: Comparison, standing: Standing) -> float:
+    """Mean seconds of one answer, from the rows; the median where there are none."""
+    took = [
+        rows[standing.approach.name].answer.seconds
+        for rows in comparison.rows.values()
+        if standing.approach.name in rows
+    ]
+    return sum(took) / len(took) if took else standing.seconds_p50
+
+
+def _main(standing: Standing, metric: str) -> Estimate | None:
+    estimate = standing.metrics.get(metric)
+    return estimate if estimate is not None and usable(estimate.mean) else None
+
+
+def _label(index: int, choice: str | None, standing: Standing) -> str:
+    return f"name{' chosen' if standing.approach.name == choice else ''} t{index % 8}"
+
+
+def quality_cost(comparison: Comparison, recommendation: Recommendation | None, needs: Needs | None) -> Figure | None:
+    """Quality against what 1,000 answers cost (seconds per answer where no price is known), with the Pareto front."""
+    price = needs.price_cpu_hour if needs else 0.0
+    choice = recommendation.choice if recommendation else None
+    spots = []
+    for i, s in enumerate(comparison.standings):
+        estimate, took = _main(s, comparison.metric), per_answer_seconds(comparison, s)
+        if estimate and usable(took):
+            spots.append((i, s, estimate, took / 3.6 * price if price > 0 else took))
+    if not spots:
+        return None
+    w, h, left, right, top, bottom = 560, 400, 52, 24, 16, 52
+    most, least = max(x for *_, x in spots), min(x for *_, x in spots)
+    far = least > 0 and most / least > 25
+    x = (
+        svg.logarithmic(least / 1.6, most * 1.6, left, w - right)
+        if far
+        else svg.linear(0, most * 1.12 or 1, left, w - right)
+    )
+    ceiling = min(1.0, max(e.high for _, _, e, _ in spots) + 0.06)
+    floor = max(0.0, min(e.low for _, _, e, _ in spots) - 0.04)
+    y = svg.linear(floor, max(ceiling, floor + 0.1), h - bottom, top)
+    body = [
+        svg.line(left, y(v), w - right, y(v), "grid") + svg.text(left - 8, y(v) + 4, f"{100 * v:.0f}", "tick", "end")
+        for v in svg.ticks(floor, max(ceiling, floor + 0.1))
+    ]
+    marks = svg.decades(least / 1.6, most * 1.6) if far else svg.ticks(0, most * 1.12 or 1, 6)
+    body += [svg.text(x(v), h - bottom + 18, tick(v), "tick", "middle") for v in marks]
+    body.append(svg.line(left, h - bottom, w - right, h - bottom, "axis"))
+    axis = (
+        Say("Cost of 1,000 answers →", "每千次作答成本 →")
+        if price > 0
+        else Say("Mean seconds per answer →", "每答平均秒数 →")
+    )
+    body += [
+        svg.text(w - right, h - 10, axis, "label", "end"),
+        svg.text(14, top, Say("Quality ↑", "质量 ↑"), "label", "end", turn=True),
+    ]
+    front = [
+        p
+        for p in sorted(spots, key=lambda p: (p[3], -p[2].mean))
+        if not any((q[3] <= p[3] and q[2].mean > p[2].mean) or (q[3] < p[3] and q[2].mean >= p[2].mean) for q in spots)
+    ]
+    steps: list[tuple[float, float]] = []
+    for _, _, estimate, cost in front:
+        steps += [(x(cost), steps[-1][1] if steps else y(floor)), (x(cost), y(estimate.mean))]
+    if steps:
+        body.append(svg.path([*steps, (w - right, steps[-1][1])], "front"))
+    places = svg.label_places(
+        [(x(cost), y(e.mean), y(e.low), y(e.high), svg.text_width(s.approach.name)) for _, s, e, cost in spots],
+        (left, top, w, h - bottom),
+    )
+    for (i, s, e, cost), (tx, at, anchor) in zip(spots, places, strict=True):
+        cx, name = x(cost), s.approach.name
+        body += [
+            svg.line(cx, y(e.low), cx, y(e.high), f"whisker s{i % 8}"),
+            svg.mark(
+                i,
+                cx,
+                y(e.mean),
+                6,
+                f"dot s{i % 8}" + (" chosen" if name == choice else ""),
+                f"{name}: {story.interval(e)}",
+            ),
+            svg.text(tx, at, name, _label(i, choice, s), anchor),
+        ]
+    best, cheap = max(spots, key=lambda p: p[2].mean), min(spots, key=lambda p: p[3])
+    verb, unit = (
+        ("costs", Say("per 1,000 answers", "每千次作答成本"))
+        if price > 0
+        else ("takes", Say("seconds per answer", "每答秒数"))
+    )
+    if best[1] is cheap[1]:
+        takeaway = Say(
+            f"{best[1].approach.name} is both the best and the cheapest.", f"{best[1].approach.name} 既最好也最便宜。"
+        )
+    else:
+        times = best[3] / cheap[3] if cheap[3] > 0 else 0
+        ratio = (
+            Say(
+                f", {times:.1f} times as much as {cheap[1].approach.name}",
+                f"，是 {cheap[1].approach.name} 的 {times:.1f} 倍",
+            )
+            if times
+            else Say("", "")
+        )
+        takeaway = Say(
+            f"{best[1].approach.name} answers best and {verb} {number(best[3])} {unit.en}{ratio.en}.",
+            f"{best[1].approach.name} 质量最高，{unit.zh} {number(best[3])}{ratio.zh}。",
+        )
+    names = listing([p[1].approach.name for p in front])
+    what = Say(
+        f"Bars: 95 % intervals. Line: the Pareto front ({names.en}); nothing else is both cheaper and better.",
+        f"竖线：95 % 区间。折线：帕累托前沿（{names.zh}），没有既更便宜又更好的。",
+    )
+    return Figure("cost", takeaway, what, svg.svg(w, h, takeaway, body))
+
+
+def forest(comparison: Comparison, recommendation: Recommendation | None, needs: Needs | None) -> Figure | None:
+    """Paired differences against the best, with the margin as a band."""
+    rows = [(i, s, s.against_best) for i, s in enumerate(comparison.standings) if s.against_best is not None]
+    if not rows:
+        return None
+    choice = recommendation.choice if recommendation else None
+    first = rows[0][2]
+    best = first.b if first.a == rows[0][1].approach.name else first.a
+    seen = [(i, s, d, *story.against(d, s.approach.name)) for i, s, d in rows]
+    names = 18 + max(svg.text_width(s.approach.name, 14) for _, s, *_ in seen)
+    w, gap, top = 560, 44, 26
+    left, right, h = min(170.0, names), 152, top + gap * len(seen) + 44
+    low, high = min(0.0, *(v[4] for v in seen)), max(0.02, *(v[5] for v in seen))
+    pad = (high - low) * 0.06
+    x = svg.linear(low - pad, high + pad, left, w - right)
+    body = []
+    if needs and needs.margin > 0:
+        body.append(
+            svg.rect(x(-needs.margin), top - 6, x(needs.margin) - x(-needs.margin), gap * len(seen) + 8, "band")
+        )
+    for v in svg.ticks(low - pad, high + pad, 6):
+        body += [
+            svg.line(x(v), top - 6, x(v), top + gap * len(seen) + 2, "axis" if v == 0 else "grid"),
+            svg.text(x(v), top + gap * len(seen) + 20, signed(v).removesuffix(".0") if v else "0", "tick", "middle"),
+        ]
+    body.append(svg.text(x(0), 12, Say(f"= {best}", f"= {best}"), "tick", "middle"))
+    for row, (i, s, d, mean, lo, hi) in enumerate(seen):
+        y = top + gap * row + gap / 2 - 4
+        body += [
+            svg.text(left - 12, y + 4, _fit(s.approach.name, left - 12), _label(i, choice, s), "end"),
+            svg.line(x(lo), y, x(hi), y, f"whisker s{i % 8}"),
+            svg.line(x(lo), y - 4, x(lo), y + 4, f"whisker s{i % 8}"),
+            svg.line(x(hi), y - 4, x(hi), y + 4, f"whisker s{i % 8}"),
+            svg.mark(i, x(mean), y, 5.5, f"dot s{i % 8}", f"{signed(mean)} [{signed(lo)}, {signed(hi)}]"),
+        ]
+        seen_word = story.verdict_for(d, s.approach.name)
+        more = (
+            Say(f"≈ {rough(d.questions_needed):,} to settle", f"约 {rough(d.questions_needed):,} 题可定论")
+            if d.questions_needed
+            else Say(f"{signed(mean)} points", f"{signed(mean)} 分")
+        )
+        body += [
+            svg.text(w - right + 12, y, verdict_word(seen_word), "verdict"),
+            svg.text(w - right + 12, y + 15, more, "tick"),
+        ]
+    body.append(
+        svg.text(x(low - pad), h - 6, Say("Points of quality against the best", "与最佳方案的质量分差"), "label")
+    )
+    open_ = [s.approach.name for _, s, d, *_ in seen if d.verdict == "not distinguishable"]
+    worse, n = len(seen) - len(open_), rows[0][2].n
+    if not open_:
+        takeaway = Say(f"{best} is clearly ahead of all the others.", f"{best} 明显领先其余所有方案。")
+    else:
+        names_ = listing(open_)
+        takeaway = Say(
+            f"{n} questions do not tell {names_.en} apart from {best}; "
+            f"{worse or 'no'} other{'s are' if worse != 1 else ' is'} set apart.",
+            f"{n} 题无法区分 {names_.zh} 与 {best}；另有 {worse} 个可以区分。",
+        )
+    band = (
+        Say(f" Band: your margin of ±{points(needs.margin)}.", f"色带：容差 ±{points(needs.margin)}。")
+        if needs and needs.margin > 0
+        else Say("", "")
+    )
+    what = Say(
+        "The same questions, paired; 95 % intervals clustered by document, Holm-adjusted. "
+        "≈: questions that would settle it." + band.en,
+        "同题配对；95 % 区间按文档聚类，经 Holm 校正。约：定论所需题数。" + band.zh,
+    )
+    return Figure("forest", takeaway, what, svg.svg(w, h, takeaway, body))
+
+
+def _fit(name: str, room: float) -> str:
+    while len(name) > 2 and svg.text_width(name) > room:
+        name = name[:-2] + "…"
+    return name
+
+
+def outcomes(comparison: Comparison, recommendation: Recommendation | None) -> Figure | None:
+    """Correct, missing and wrong as stacked bars, with their shares written into them."""
+    kinds = (("correct", Say("correct", "正确")), ("missing", Say("missing", "缺失")), ("wrong", Say("wrong", "错误")))
+    rows = [
+        (i, s, [s.metrics[k].mean for k, _ in kinds])
+        for i, s in enumerate(comparison.standings)
+        if all(k in s.metrics and usable(s.metrics[k].mean) for k, _ in kinds)
+    ]
+    if not rows:
+        return None
+    choice = recommendation.choice if recommendation else None
+    w, gap, top = 560, 36, 34
+    left = min(170.0, 18 + max(svg.text_width(s.approach.name, 14) for _, s, _ in rows))
+    h, x = top + gap * len(rows) + 6, svg.linear(0, 1, left, w - 4)
+    body = [
+        '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<rect class="wrong-fill" width="6" height="6"/><line class="wrong-line" x1="0" y1="0" x2="0" y2="6"/>'
+        "</pattern></defs>"
+    ]
+    at = left
+    for key, name in kinds:
+        body += [
+            svg.rect(at, 6, 12, 12, f"bar {key}", fill="url(#hatch)" if key == "wrong" else ""),
+            svg.text(at + 18, 16, name, "tick"),
+        ]
+        at += 86
+    for row, (i, s, shares) in enumerate(rows):
+        y, start = top + gap * row, 0.0
+        body.append(svg.text(left - 12, y + 17, _fit(s.approach.name, left - 12), _label(i, choice, s), "end"))
+        for (key, _), share in zip(kinds, shares, strict=True):
+            body.append(
+                svg.rect(
+                    x(start),
+                    y,
+                    x(start + share) - x(start) - 1,
+                    24,
+                    f"bar {key}",
+                    fill="url(#hatch)" if key == "wrong" else "",
+                )
+            )
+            if share >= 0.07:
+                body.append(
+                    svg.text((x(start) + x(start + share)) / 2, y + 17, f"{100 * share:.0f}", f"in-{key}", "middle")
+                )
+            start += share
+    safest, worst = min(rows, key=lambda r: r[2][2]), max(rows, key=lambda r: r[2][2])
+    takeaway = (
+        Say(
+            f"{safest[1].approach.name} answers wrongly least often ({percent(safest[2][2])}), "
+            f"{worst[1].approach.name} most often ({percent(worst[2][2])}).",
+            f"{safest[1].approach.name} 答错最少（{percent(safest[2][2])}），"
+            f"{worst[1].approach.name} 最多（{percent(worst[2][2])}）。",
+        )
+        if len(rows) > 1
+        else Say(
+            f"{safest[1].approach.name} answers {percent(safest[2][2])} wrongly.",
+            f"{safest[1].approach.name} 答错 {percent(safest[2][2])}。",
+        )
+    )
+    what = Say(
+        "Percent of the questions. A missing answer is safe, a wrong one is not.",
+        "占题目的百分比。缺失的答案无害，错误的有害。",
+    )
+    return Figure("outcomes", takeaway, what, svg.svg(w, h, takeaway, body))
+
+
+def needs_dots(comparison: Comparison, recommendation: Recommendation | None) -> Figure | None:
+    """Quality for each need: one panel for each, one row for each approach."""
+    panels = []
+    for need in NEEDS:
+        found = [(i, s, story.need_estimate(s, need, comparison.metric)) for i, s in enumerate(comparison.standings)]
+        if any(e is not None for *_, e in found):
+            panels.append((need, found))
+    if not panels:
+        return None
+    choice = recommendation.choice if recommendation else None
+    left = 18 + min(180.0, max(svg.text_width(s.approach.name, 14) for s in comparison.standings))
+    w, gap, top = 1120, 27, 44
+    each = (w - left) / len(panels)
+    h = top + gap * len(comparison.standings) + 26
+    body = [
+        svg.text(left - 12, top + gap * i + 17, _fit(s.approach.name, left - 12), _label(i, choice, s), "end")
+        for i, s in enumerate(comparison.standings)
+    ]
+    winners = []
+    for p, (need, found) in enumerate(panels):
+        x = svg.linear(0, 1, left + each * p + 14, left + each * (p + 1) - 22)
+        measured = [(i, s, e) for i, s, e in found if e is not None and usable(e.mean)]
+        winner = max(measured, key=lambda m: m[2].mean) if measured else None
+        n = measured[0][2].n if measured else 0
+        body.append(svg.text(x(0), 16, Say(f"{NEEDS[need].en} · {n} questions", f"{NEEDS[need].zh} · {n} 题"), "panel"))
+        for v in (0, 0.25, 0.5, 0.75, 1):
+            body += [
+                svg.line(x(v), top - 10, x(v), top + gap * len(found), "grid"),
+                svg.text(x(v), h - 6, f"{100 * v:.0f}", "tick", "middle"),
+            ]
+        for i, s, e in measured:
+            y, top_one = top + gap * i + 13, winner is not None and i == winner[0]
+            body += [
+                svg.line(x(e.low), y, x(e.high), y, f"whisker s{i % 8}"),
+                svg.mark(
+                    i, x(e.mean), y, 7 if top_one else 5, f"dot s{i % 8}", f"{s.approach.name}: {story.interval(e)}"
+                ),
+            ]
+            if top_one:
+                body.append(svg.text(x(e.mean), y - 10, points(e.mean), "best", "middle"))
+        if winner:
+            winners.append((need, winner[1].approach.name))
+    if len({name for _, name in winners}) == 1:
+        takeaway = Say(f"{winners[0][1]} scores highest for every need.", f"{winners[0][1]} 在每种需求上得分都最高。")
+    else:
+        takeaway = Say(
+            "Highest " + ", ".join(f"for {NEEDS[n].en}: {name}" for n, name in winners) + ".",
+            "；".join(f"{NEEDS[n].zh}最高：{name}" for n, name in winners) + "。",
+        )
+    return Figure(
+        "needs",
+        takeaway,
+        Say("Quality, with 95 % intervals.", "质量，附 95 % 区间。"),
+        svg.svg(w, h, takeaway, body),
+        wide=True,
+    )

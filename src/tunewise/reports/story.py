@@ -1,0 +1,210 @@
+"""The decision in sentences: headline, how sure, what it costs, ties, rejections; the same words for every format.
+
+Knows what a Recommendation says and repeats it; it decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from tunewise.nouns import Comparison, Difference, Estimate, Needs, Recommendation, Standing
+from tunewise.reports.words import (
+    NEEDS,
+    Say,
+    listing,
+    number,
+    p_value,
+    percent,
+    points,
+    rough,
+    signed,
+    sureness,
+    usable,
+    verdict_word,
+)
+
+
+def standing_of(comparison: Comparison, name: str | None) -> Standing | None:
+    """The standing of an approach by name."""
+    return next((s for s in comparison.standings if s.approach.name == name), None)
+
+
+def needs_of(comparison: Comparison, needs: Needs | None) -> Needs | None:
+    """The needs that were handed in, else those that the comparison's identity kept, else None: never a guess."""
+    kept = comparison.identity.get("needs")
+    if needs is None and isinstance(kept, Needs):
+        return kept
+    if needs is None and isinstance(kept, Mapping):
+        known = {field.name for field in fields(Needs)}
+        return Needs(**{str(key): value for key, value in kept.items() if key in known})
+    return needs
+
+
+def headline(comparison: Comparison, recommendation: Recommendation | None) -> Say:
+    """The answer in one sentence."""
+    if recommendation is None:
+        best = comparison.standings[0].approach.name if comparison.standings else ""
+        return (
+            Say(f"Best measured: {best}.", f"实测最佳：{best}。")
+            if best
+            else Say("Nothing was measured.", "没有测量任何方案。")
+        )
+    if recommendation.choice is None:
+        left = [s for s in comparison.standings if s.approach.name not in recommendation.rejected]
+        if comparison.standings and not left:
+            return Say("No approach meets your needs.", "没有方案满足您的需求。")
+        return Say("These measurements do not support a choice.", "现有测量不足以做出选择。")
+    return Say(f"Use {recommendation.choice}.", f"使用 {recommendation.choice}。")
+
+
+def lead(comparison: Comparison, recommendation: Recommendation | None) -> Say:
+    """The sentence under the headline: tie, abstention, or by how much it is clear."""
+    n = len(comparison.questions)
+    if recommendation is None:
+        return Say(
+            f"{n} questions; no needs were given, so nothing is recommended.", f"共 {n} 题；未给出需求，故不作推荐。"
+        )
+    tie = [name for name in recommendation.tie if name != recommendation.choice]
+    if recommendation.choice is None:
+        if tie:
+            names = listing(tie)
+            return Say(
+                f"Tied: {names.en}. More questions, or a need that tells them apart, would settle it.",
+                f"平局：{names.zh}。更多题目，或一项能区分它们的需求，才能定论。",
+            )
+        return Say(
+            "What was missing is said below. Nothing is recommended, rather than guessed.",
+            "缺少什么见下文。宁可不推荐，也不猜测。",
+        )
+    if recommendation.support < 0.8 or tie:
+        names = listing(tie) if tie else Say("the others", "其他方案")
+        return Say(
+            f"It is a tie with {names.en}: they would do as well. {recommendation.choice} is the one to start with.",
+            f"它与 {names.zh} 打成平局，选谁都可以；建议先用 {recommendation.choice}。",
+        )
+    best = comparison.standings[0].approach.name
+    if best == recommendation.choice:
+        return Say(
+            f"It has the highest {comparison.metric} of {len(comparison.standings)} on {n} questions.",
+            f"在 {n} 题上，{len(comparison.standings)} 个方案中质量最高。",
+        )
+    if best in recommendation.rejected:
+        return Say(f"{best} scored higher, but it does not meet your needs.", f"{best} 得分更高，但不满足您的需求。")
+    return Say(
+        f"{best} scored higher, but not by enough to outweigh the rest of your needs.",
+        f"{best} 得分更高，但优势不足以压过您的其他需求。",
+    )
+
+
+def sure(recommendation: Recommendation) -> Say:
+    """How sure, in words and percent."""
+    word, share = sureness(recommendation.support), percent(recommendation.support)
+    return Say(f"{word.en}: chosen in {share} of the resamples", f"{word.zh}：在 {share} 的重抽样中被选中")
+
+
+def cost_span(needs: Needs | None) -> Say:
+    """What the total cost covers."""
+    if needs is None:
+        return Say("over the months of your needs", "按需求期计")
+    return Say(
+        f"over {needs.months} months at {needs.answers_per_month:,} answers a month",
+        f"{needs.months} 个月，每月 {needs.answers_per_month:,} 次作答",
+    )
+
+
+def reasons(recommendation: Recommendation | None) -> list[Say]:
+    """Why, step by step."""
+    return [Say(r.text, r.text_zh or r.text) for r in recommendation.reasons] if recommendation else []
+
+
+def flips(recommendation: Recommendation | None) -> list[Say]:
+    """What would change the choice."""
+    return [Say(r.text, r.text_zh or r.text) for r in recommendation.flips] if recommendation else []
+
+
+def by_need(comparison: Comparison, recommendation: Recommendation | None) -> list[tuple[Say, str, str]]:
+    """(need, the best approach for it, its value with interval) for each need."""
+    found = []
+    for need, name in recommendation.by_need.items() if recommendation else ():
+        standing = standing_of(comparison, name)
+        estimate = need_estimate(standing, need, comparison.metric) if standing else None
+        found.append((NEEDS.get(need, Say(need, need)), name, interval(estimate) if estimate else ""))
+    return found
+
+
+def need_estimate(standing: Standing, need: str, metric: str) -> Estimate | None:
+    """The estimate of one need's stratum, however its name joins "need" and the value."""
+    for sign in ("=", ": ", ":", "/"):
+        stratum = standing.strata.get(f"need{sign}{need}")
+        if stratum and metric in stratum:
+            return stratum[metric]
+    return None
+
+
+def interval(estimate: Estimate) -> str:
+    """ "63.2 [57.1, 69.0]" in points of 100."""
+    return f"{points(estimate.mean)} [{points(estimate.low)}, {points(estimate.high)}]"
+
+
+def against(difference: Difference, name: str) -> tuple[float, float, float]:
+    """(mean, low, high) of a difference as seen from `name`, whichever side of it `name` stands on."""
+    if difference.a == name:
+        return difference.mean, difference.low, difference.high
+    return -difference.mean, -difference.high, -difference.low
+
+
+def verdict_for(difference: Difference, name: str) -> str:
+    """The verdict of a difference as seen from `name`."""
+    if difference.a == name:
+        return difference.verdict
+    return {"better": "worse", "worse": "better"}.get(difference.verdict, difference.verdict)
+
+
+def difference_words(difference: Difference) -> Say:
+    """One paired difference as a sentence, with its interval, p and the questions that would settle it."""
+    span = f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
+    p, word = p_value(difference.p), verdict_word(difference.verdict)
+    more_en = more_zh = ""
+    if difference.questions_needed:
+        more_en = f"; about {rough(difference.questions_needed):,} questions would settle it"
+        more_zh = f"；约需 {rough(difference.questions_needed):,} 题才能定论"
+    return Say(
+        f"{difference.a} − {difference.b}: {span} points, {p}: {word.en}{more_en}",
+        f"{difference.a} − {difference.b}：{span} 分，{p}：{word.zh}{more_zh}",
+    )
+
+
+def self_test(comparison: Comparison) -> Say:
+    """What the same approach run twice came out as, and whether the comparison can be believed."""
+    null = comparison.null
+    if null is None:
+        return Say("No approach was run twice, so there is no self-test.", "没有方案重复运行，故无自检结果。")
+    span = f"{signed(null.mean)} [{signed(null.low)}, {signed(null.high)}]"
+    if null.verdict == "not distinguishable":
+        return Say(
+            f"Passed: {null.a} run twice differs by {span} points, not distinguishable, as it must be.",
+            f"通过：{null.a} 运行两次相差 {span} 分，无法区分，符合要求。",
+        )
+    return Say(
+        f"FAILED: {null.a} run twice came out as {null.verdict} ({span} points). Do not trust the verdicts below.",
+        f"未通过：{null.a} 运行两次竟判为{verdict_word(null.verdict).zh}（{span} 分）。请勿采信以下判定。",
+    )
+
+
+def power(comparison: Comparison) -> Say:
+    """What this number of questions can show at all."""
+    n = len(comparison.questions)
+    if not usable(comparison.detectable):
+        return Say(f"{n} questions.", f"共 {n} 题。")
+    return Say(
+        f"{n} questions can show differences of {points(comparison.detectable)} points or more; "
+        "smaller ones stay unseen.",
+        f"{n} 题能显示 {points(comparison.detectable)} 分及以上的差异；更小的差异看不出来。",
+    )
+
+
+def total(recommendation: Recommendation | None, name: str) -> str:
+    """The total cost of an approach as text, empty where it is unknown."""
+    value = recommendation.total_cost.get(name) if recommendation else None
+    return number(value) if value is not None and usable(value) else ""

@@ -1,0 +1,223 @@
+"""The HTML tables of the page: all approaches with all measures, and quality by stratum as a heat map.
+
+Real tables with scopes, so that they are read out and copied as tables. Knows columns, no plots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from itertools import groupby
+
+from tunewise.nouns import Comparison, Difference, Estimate, Recommendation, Standing
+from tunewise.reports import story
+from tunewise.reports.columns import GROUPS, Column, columns
+from tunewise.reports.plots import Figure
+from tunewise.reports.words import NOTHING, Say, points, signed, stratum_words, usable, verdict_word
+
+
+def both(say: Say) -> str:
+    """A text in both languages, of which the page shows one."""
+    if say.en == say.zh:
+        return f"<bdi>{escape(say.en)}</bdi>"
+    return f'<span class="en" lang="en">{escape(say.en)}</span><span class="zh" lang="zh">{escape(say.zh)}</span>'
+
+
+def name_of(standing: Standing, index: int, choice: str | None) -> str:
+    """An approach's name, marked in words too where it is the recommended one."""
+    mine = standing.approach.name == choice
+    badge = f' <span class="badge">{both(Say("recommended", "推荐"))}</span>' if mine else ""
+    name = escape(standing.approach.name)
+    return f'<span class="swatch s{index % 8}" aria-hidden="true"></span><bdi>{name}</bdi>{badge}'
+
+
+def _bar(estimate: Estimate) -> str:
+    """A small bar of the interval on 0 to 100 with a tick at the mean."""
+    low, high, mean = (96 * min(1.0, max(0.0, v)) for v in (estimate.low, estimate.high, estimate.mean))
+    return (
+        f'<svg class="mini" viewBox="-1 0 98 8" width="98" height="8" aria-hidden="true">'
+        '<rect class="mini-rail" x="0" y="3.5" width="96" '
+        f'height="1"/><rect class="mini-span" x="{low:.1f}" y="2" width="{max(1.0, high - low):.1f}" height="4"/>'
+        f'<rect class="mini-mean" x="{mean - 1:.1f}" y="0" width="2" height="8"/></svg>'
+    )
+
+
+def _difference_cell(difference: Difference, name: str) -> str:
+    mean, low, high = story.against(difference, name)
+    word = story.verdict_for(difference, name)
+    sign = {"better": "▲", "worse": "▼"}.get(word, "≈")
+    return (
+        f'<span class="verdict v-{word if word in ("better", "worse") else "same"}">'
+        f'<span aria-hidden="true">{sign}</span> '
+        f"{both(verdict_word(word))}</span><small>{signed(mean)} [{signed(low)}, {signed(high)}]</small>"
+    )
+
+
+def _cell(column: Column, standing: Standing, best: float | None, group_first: bool) -> str:
+    value, sort = column.of(standing), column.number(standing)
+    if isinstance(value, Difference):
+        body = _difference_cell(value, standing.approach.name)
+        sort = story.against(value, standing.approach.name)[0]
+    elif isinstance(value, Estimate) and column.interval and usable(value.mean):
+        body = f"<b>{points(value.mean)}</b><small>{points(value.low)} – {points(value.high)}</small>{_bar(value)}"
+    else:
+        body = escape(column.text(standing))
+    if column.group == "verdict" and value is None:
+        word = Say("is the best", "即最佳") if column.key == "against_best" else Say("is the cheapest", "即最便宜")
+        body = f'<span class="quiet">{both(word)}</span>'
+    top = (
+        best is not None
+        and sort is not None
+        and sort == best
+        and column.better is not None
+        and column.group != "verdict"
+    )
+    classes = " ".join(
+        filter(None, ["num" if column.group != "verdict" else "", "top" if top else "", "first" if group_first else ""])
+    )
+    mark = f'<span class="sr">{both(Say("best of the column: ", "本列最佳："))}</span>' if top else ""
+    return f'<td class="{classes}" data-sort="{"" if sort is None else repr(sort)}">{mark}{body}</td>'
+
+
+def approaches_table(comparison: Comparison, recommendation: Recommendation | None) -> str:
+    """The table of every approach with every measure: sortable columns, explanations at the headers."""
+    shown = columns(comparison, recommendation)
+    choice = recommendation.choice if recommendation else None
+    rejected: Mapping[str, str] = recommendation.rejected if recommendation else {}
+    firsts = {next(group).key for _, group in groupby(shown, key=lambda c: c.group)}
+    groups = "".join(
+        f'<th scope="colgroup" class="first" colspan="{len(list(group))}">{both(GROUPS[key])}</th>'
+        for key, group in groupby(shown, key=lambda c: c.group)
+    )
+    first = Say("Approach", "方案")
+    heads = [f'<th scope="col" class="who" aria-sort="none"><button type="button">{both(first)}</button></th>']
+    for c in shown:
+        way = (
+            {True: Say(" More is better.", "越高越好。"), False: Say(" Less is better.", "越低越好。")}.get(
+                c.better, Say("", "")
+            )
+            if c.group != "verdict"
+            else Say("", "")
+        )
+        tip = Say(c.explain.en + way.en, c.explain.zh + way.zh)
+        classes = "first" if c.key in firsts else ""
+        heads.append(
+            f'<th scope="col" class="{classes}" aria-sort="none">'
+            f'<button type="button" aria-describedby="tip-{escape(c.key)}">'
+            f'{both(c.label)}</button><span class="tip" id="tip-{escape(c.key)}" hidden>{both(tip)}</span></th>'
+        )
+    body = []
+    for i, s in enumerate(comparison.standings):
+        gate = rejected.get(s.approach.name)
+        why = f'<small class="gate">{both(Say("excluded: ", "已排除："))}{escape(gate)}</small>' if gate else ""
+        cells = [f'<th scope="row" class="who" data-sort="{escape(s.approach.name)}">{name_of(s, i, choice)}{why}</th>']
+        for c in shown:
+            numbers = [n for other in comparison.standings if (n := c.number(other)) is not None]
+            best = (max if c.better else min)(numbers) if numbers and len(set(numbers)) > 1 else None
+            cells.append(_cell(c, s, best, c.key in firsts))
+        classes = " ".join(filter(None, ["chosen" if s.approach.name == choice else "", "out" if gate else ""]))
+        body.append(f'<tr class="{classes}">{"".join(cells)}</tr>')
+    caption = Say(
+        "All approaches on the same questions; scores of 100, with 95 % intervals.",
+        "所有方案，同样的题目；百分制，附 95 % 区间。",
+    )
+    return (
+        f'<table class="approaches sortable"><caption>{both(caption)}</caption>'
+        f'<thead><tr class="groups"><td class="who"></td>{groups}</tr>'
+        f"<tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def definitions(comparison: Comparison, recommendation: Recommendation | None) -> str:
+    """What every column means, as a definition list."""
+    return "".join(
+        f"<div><dt>{both(c.label)}</dt><dd>{both(c.explain)}</dd></div>" for c in columns(comparison, recommendation)
+    )
+
+
+def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figure | None:
+    """Quality by stratum and approach: a table whose cells are shaded by their number."""
+    metric = comparison.metric
+    names = list(dict.fromkeys(name for s in comparison.standings for name, of in s.strata.items() if metric in of))
+    if not names:
+        return None
+    choice = recommendation.choice if recommendation else None
+    heads = "".join(
+        f'<th scope="col"{" class=chosen" if s.approach.name == choice else ""}>{name_of(s, i, None)}</th>'
+        for i, s in enumerate(comparison.standings)
+    )
+    ordered = sorted(names, key=lambda n: (_order(n), n))
+    bodies, widest = [], None
+    for what, group in groupby(ordered, key=lambda n: stratum_words(n)[0]):
+        lines = [
+            f'<tr class="what"><th scope="rowgroup" colspan="{2 + len(comparison.standings)}">{both(what)}</th></tr>'
+        ]
+        for name in group:
+            found = [s.strata.get(name, {}).get(metric) for s in comparison.standings]
+            known = [
+                (e.mean, s.approach.name, e)
+                for e, s in zip(found, comparison.standings, strict=True)
+                if e is not None and usable(e.mean)
+            ]
+            if not known:
+                continue
+            top, bottom = max(known, key=lambda k: k[0]), min(known, key=lambda k: k[0])
+            if widest is None or top[0] - bottom[0] > widest[0]:
+                widest = (top[0] - bottom[0], name, top, bottom)
+            cells = []
+            for estimate in found:
+                if estimate is None or not usable(estimate.mean):
+                    cells.append(f"<td>{NOTHING}</td>")
+                    continue
+                step = min(9, max(0, int(estimate.mean * 10)))
+                lead = " top" if len(known) > 1 and estimate.mean == top[0] else ""
+                cells.append(
+                    f'<td class="h{step}{lead}" title="{escape(story.interval(estimate))}">'
+                    f"{100 * estimate.mean:.0f}</td>"
+                )
+            lines.append(
+                f'<tr><th scope="row">{both(stratum_words(name)[1])}</th>'
+                f'<td class="count">{known[0][2].n}</td>{"".join(cells)}</tr>'
+            )
+        bodies.append(f"<tbody>{''.join(lines)}</tbody>")
+    takeaway = Say("No stratum was measured.", "没有分层数据。")
+    if widest is not None:
+        where = stratum_words(widest[1])
+        takeaway = Say(
+            f"The approaches differ most on {where[0].en} “{where[1].en}”: "
+            f"{widest[2][1]} {100 * widest[2][0]:.0f}, {widest[3][1]} {100 * widest[3][0]:.0f}.",
+            f"差距最大的是{where[0].zh}“{where[1].zh}”："
+            f"{widest[2][1]} {100 * widest[2][0]:.0f}，{widest[3][1]} {100 * widest[3][0]:.0f}。",
+        )
+    mine = story.standing_of(comparison, choice)
+    lows = (
+        sorted((of[metric].mean, name) for name, of in mine.strata.items() if metric in of and usable(of[metric].mean))
+        if mine
+        else []
+    )
+    if lows:
+        weak = stratum_words(lows[0][1])
+        takeaway = Say(
+            f"{takeaway.en} {choice} is weakest on {weak[0].en} “{weak[1].en}” ({100 * lows[0][0]:.0f}).",
+            f"{takeaway.zh}{choice} 最弱之处是{weak[0].zh}“{weak[1].zh}”（{100 * lows[0][0]:.0f}）。",
+        )
+    what = Say(
+        "Quality of 100; darker is higher, the best of a row is underlined. n: questions. Small groups are rough.",
+        "质量（百分制）；颜色越深越高，每行最佳加下划线。n 为题数，小组仅供参考。",
+    )
+    body = (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(takeaway.en)}" '
+        f'data-aria-label-en="{escape(takeaway.en)}" '
+        f'data-aria-label-zh="{escape(takeaway.zh)}"><table class="heat">'
+        f'<thead><tr><td></td><th scope="col" class="count">n</th>{heads}</tr></thead>'
+        f"{''.join(bodies)}</table></div>"
+    )
+    return Figure("strata", takeaway, what, body, wide=True)
+
+
+def _order(stratum: str) -> int:
+    """Needs first, then documents, language, kind, and what the user named."""
+    for position, start in enumerate(("need", "doc", "seen", "lang", "kind")):
+        if stratum.startswith(start):
+            return position
+    return 9

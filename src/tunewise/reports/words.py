@@ -1,0 +1,200 @@
+"""The words of the reports in English and Chinese, and how numbers are written.
+
+Knows nothing of comparisons; a `Say` is one text in both languages.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import NamedTuple
+
+
+class Say(NamedTuple):
+    """One text in English and in Chinese."""
+
+    en: str
+    zh: str
+
+    def in_(self, language: str) -> str:
+        """The text in `language`: Chinese for "zh…", English for everything else."""
+        return self.zh if language.lower().startswith("zh") else self.en
+
+
+NOTHING = "–"
+
+VERDICTS: dict[str, Say] = {
+    "better": Say("better", "更好"),
+    "worse": Say("worse", "更差"),
+    "not distinguishable": Say("not distinguishable", "无法区分"),
+}
+NEEDS: dict[str, Say] = {
+    "facts": Say("facts", "事实"),
+    "form": Say("form", "格式"),
+    "terms": Say("terms", "术语"),
+}
+STRATA: dict[str, Say] = {
+    "need": Say("need", "需求"),
+    "kind": Say("kind", "题型"),
+    "language": Say("language", "语言"),
+    "documents": Say("documents", "文档"),
+    "seen": Say("seen in training", "训练见过"),
+    "answerable": Say("answerable", "可回答"),
+}
+VALUES: dict[str, Say] = {
+    **NEEDS,
+    "en": Say("English", "英文"),
+    "zh": Say("Chinese", "中文"),
+    "seen": Say("documents that training touched", "训练涉及的文档"),
+    "touched": Say("documents that training touched", "训练涉及的文档"),
+    "untouched": Say("documents that training never touched", "训练未涉及的文档"),
+    "unseen": Say("documents that training never touched", "训练未涉及的文档"),
+    "answerable": Say("answerable", "可回答"),
+    "unanswerable": Say("unanswerable", "不可回答"),
+    "fact": Say("fact", "事实题"),
+    "yes": Say("yes", "是"),
+    "no": Say("no", "否"),
+}
+
+
+def sureness(support: float) -> Say:
+    """How sure a choice is, in words: the steps are 95, 80 and 50 % of the resamples."""
+    if support >= 0.95:
+        return Say("very sure", "非常确定")
+    if support >= 0.8:
+        return Say("fairly sure", "比较确定")
+    if support >= 0.5:
+        return Say("leaning, but a tie", "略有倾向，实为平局")
+    return Say("not sure", "不确定")
+
+
+def verdict_word(verdict: str) -> Say:
+    """A verdict of a Difference in both languages; an unknown one as it is."""
+    return VERDICTS.get(verdict, Say(verdict, verdict))
+
+
+def stratum_words(stratum: str) -> tuple[Say, Say]:
+    """A stratum name ("need=facts", "kind: table", "language/zh") as (what it splits by, its value)."""
+    for sign in ("=", ":", "/"):
+        if sign in stratum:
+            what, value = (part.strip() for part in stratum.split(sign, 1))
+            return STRATA.get(what, Say(what, what)), VALUES.get(value, Say(value, value))
+    return Say("other", "其他"), VALUES.get(stratum, Say(stratum, stratum))
+
+
+def listing(names: list[str] | tuple[str, ...], *, most: int = 4) -> Say:
+    """Names as a phrase: "a, b and c", cut after `most` with the number of the others."""
+    if not names:
+        return Say("none", "无")
+    shown, rest = list(names[:most]), len(names) - most
+    if rest > 0:
+        return Say(f"{', '.join(shown)} and {rest} more", f"{'、'.join(shown)} 等 {len(names)} 个")
+    if len(shown) == 1:
+        return Say(shown[0], shown[0])
+    return Say(f"{', '.join(shown[:-1])} and {shown[-1]}", f"{'、'.join(shown[:-1])} 和 {shown[-1]}")
+
+
+# ------------------------------------------------------------------------------------------------ numbers
+
+
+def usable(value: object) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def points(value: float) -> str:
+    """A share as points of 100 with one decimal: 0.6321 is "63.2"."""
+    return f"{100 * value:.1f}" if usable(value) else NOTHING
+
+
+def percent(value: float) -> str:
+    """A share as a percentage without decimals, never rounding something to nothing."""
+    if not usable(value):
+        return NOTHING
+    if 0 < value < 0.005:
+        return "<1 %"
+    if 0.995 < value < 1:
+        return ">99 %"
+    return f"{100 * value:.0f} %"
+
+
+def signed(value: float) -> str:
+    """A difference in points with its sign (a true minus sign)."""
+    return f"{100 * value:+.1f}".replace("-", "−") if usable(value) else NOTHING
+
+
+def number(value: float) -> str:
+    """Any count or amount in at most about three significant digits: 0.0042, 1.37, 842, 12,400, 1.2 M."""
+    if not usable(value):
+        return NOTHING
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size >= 9.995e8:
+        return f"{value / 1e9:.1f} G"
+    if size >= 999_500:
+        return f"{value / 1e6:.1f} M"
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    if size >= 0.1:
+        return f"{value:.2f}"
+    return f"{value:.2g}"
+
+
+def tick(value: float) -> str:
+    """A round number at an axis: 0.01, 25, 10,000, 1 M."""
+    return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def rough(value: float) -> int:
+    """A whole number to two significant digits, for estimates: 25,633 is 26,000."""
+    size = 10 ** max(0, math.floor(math.log10(max(abs(value), 1))) - 1)
+    return int(round(value / size) * size)
+
+
+def p_value(p: float) -> str:
+    """A p value as "p < 0.001" or "p = 0.034"."""
+    if not usable(p):
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+# ------------------------------------------------------------------------------------------------ width
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal: wide East Asian characters take two, combining ones none."""
+    return sum(
+        0
+        if unicodedata.combining(sign) or unicodedata.category(sign) in ("Cf", "Me")
+        else 2
+        if unicodedata.east_asian_width(sign) in "WF"
+        else 1
+        for sign in text
+    )
+
+
+def one_line(text: object) -> str:
+    """A text on one line and without control characters, so that no name can command a terminal."""
+    plain = " ".join(str(text).split())
+    return "".join(
+        "\ufffd"
+        if unicodedata.category(sign) in ("Cc", "Cs")
+        or sign in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        else sign
+        for sign in plain
+    )
+
+
+def cut(text: str, columns: int) -> str:
+    """A text of at most `columns` terminal columns, with an ellipsis where something was left out."""
+    if width(text) <= columns:
+        return text
+    kept = ""
+    for sign in text:
+        if width(kept + sign) > columns - 1:
+            break
+        kept += sign
+    return kept + "…"

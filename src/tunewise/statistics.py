@@ -1,0 +1,283 @@
+"""Intervals, paired tests and minimum detectable differences, clustered where answers hang together.
+
+Knows nothing about questions or approaches: it gets numbers and the name of each number's cluster. Questions about
+one document succeed and fail together, so documents are resampled, never single questions: treating such questions as
+independent gave 74.5 % coverage where 95 % was claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tunewise.nouns import Estimate
+
+LEVEL = 0.05
+RESAMPLES = 2000
+_BLOCK = 4_000_000
+"""Numbers held at once while resampling: 10,000 clusters would else take gigabytes."""
+_ENUMERATE = 12
+"""Up to this many clusters every sign flip is tried, so that the p value is exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Mean of `a - b` over `n` pairs with its 95 % interval, the p value of "no difference", the number of clusters,
+    and `sd`, the standard deviation per question that clusters imply (standard error × √n): for `detectable`."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    n: int
+    clusters: int
+    sd: float
+
+
+def wilson(successes: float, n: float, *, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927); (0, 1) when n is 0."""
+    if n <= 0:
+        return 0.0, 1.0
+    z = _z(1 - level / 2)
+    share, centre = successes / n, (successes + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(max(0.0, n * share * (1 - share)) + z * z / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _z(quantile: float) -> float:
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(quantile)
+
+
+def codes(clusters: Sequence[Hashable]) -> tuple[np.ndarray, int]:
+    """Clusters as integers in order of appearance, and how many there are."""
+    seen: dict[Hashable, int] = {}
+    return np.fromiter((seen.setdefault(name, len(seen)) for name in clusters), int, len(clusters)), len(seen)
+
+
+def resample_counts(clusters: int, resamples: int, seed: int) -> Any:
+    """Yields blocks of (resamples, clusters): how often each cluster is drawn in each bootstrap sample."""
+    rng = np.random.default_rng(seed)
+    step = max(1, _BLOCK // max(1, clusters))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = rng.integers(0, clusters, (rows, clusters)) + np.arange(rows)[:, None] * clusters
+        yield np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(float)
+
+
+def bootstrap_means(
+    values: np.ndarray,
+    clusters: Sequence[Hashable],
+    *,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    differences: bool = False,
+) -> list[Estimate | None]:
+    """An Estimate for each column of `values` (questions × columns; NaN: does not apply; None where no value is).
+    `differences`: the values are differences of scores, for which 0 and 1 are no limits.
+
+    Whole clusters are resampled with replacement; a mean is the (weighted) sum over its count. The interval is the
+    expanded percentile interval (Hesterberg 2015, section 4.6): the percentiles are moved outwards as far as
+    Student's t is wider than the normal, and the interval is stretched from the bootstrap's standard error to the
+    cluster jackknife's (CR3 in MacKinnon, Nielsen & Webb 2023), so that few or uneven clusters do not give intervals
+    that are too short. Degrees of freedom are those of the effective number of clusters, (Σm)²/Σm² of their sizes,
+    less one. Where resampling can show no spread (all values 0 or all 1, or one single cluster) Wilson's interval
+    over the number of clusters takes its place.
+    """
+    values = np.asarray(values, float)
+    groups, count = codes(clusters)
+    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
+    there = ~np.isnan(values) & (weight > 0)[:, None]
+    held = np.where(there, weight[:, None], 0.0)
+    sums = np.zeros((count, values.shape[1]))
+    sizes = np.zeros_like(sums)
+    np.add.at(sums, groups, np.where(there, values, 0.0) * held)
+    np.add.at(sizes, groups, held)
+    drawn = [(block @ sums, block @ sizes) for block in resample_counts(count, resamples, seed)] if count > 1 else []
+    tops, bottoms = (np.concatenate(part) for part in zip(*drawn, strict=True)) if drawn else (None, None)
+    found: list[Estimate | None] = []
+    for column in range(values.shape[1]):
+        present = values[there[:, column], column]
+        if not len(present):
+            found.append(None)
+            continue
+        size = sizes[:, column]
+        mean = float(sums[:, column].sum() / size.sum())
+        met = int((size > 0).sum())
+        ends = _degenerate(mean, present, met, differences)
+        if ends is None:
+            ok = bottoms[:, column] > 0
+            means = tops[ok, column] / bottoms[ok, column]
+            tail = _tail(float(size.sum() ** 2 / (size**2).sum()))
+            stretch = max(1.0, _jackknife_error(sums[:, column], size) / max(float(means.std()), 1e-12))
+            ends = tuple(mean + stretch * (float(end) - mean) for end in np.quantile(means, [tail, 1 - tail]))
+            if not differences and present.min() >= 0 and present.max() <= 1:
+                ends = max(0.0, ends[0]), min(1.0, ends[1])
+        found.append(Estimate(mean, min(mean, ends[0]), max(mean, ends[1]), len(present)))
+    return found
+
+
+def _degenerate(mean: float, present: np.ndarray, clusters: int, differences: bool) -> tuple[float, float] | None:
+    low, high = float(present.min()), float(present.max())
+    if differences:
+        return (low, high) if low == high else (-1.0, 1.0) if clusters < 2 else None
+    if low >= 0 and high <= 1 and (clusters < 2 or (low == high and low in (0, 1))):
+        # A value between 0 and 1 varies at most as a coin does, so that Wilson's interval is on the safe side.
+        return wilson(mean * clusters, clusters)
+    if clusters < 2 or low == high:
+        return low, high
+    return None
+
+
+def _tail(effective: float) -> float:
+    """The tail share of the expanded percentile interval, for this effective number of clusters."""
+    from scipy.special import ndtr, stdtrit
+
+    return float(ndtr(stdtrit(max(1.0, effective - 1), LEVEL / 2)))
+
+
+def _jackknife_error(sums: np.ndarray, sizes: np.ndarray) -> float:
+    """Standard error of a ratio of totals, leaving out one cluster at a time."""
+    met = sizes > 0
+    without = (sums.sum() - sums[met]) / (sizes.sum() - sizes[met])
+    clusters = int(met.sum())
+    return math.sqrt((clusters - 1) / clusters * float(((without - sums.sum() / sizes.sum()) ** 2).sum()))
+
+
+def bootstrap_mean(
+    values: Sequence[float], clusters: Sequence[Hashable], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """Mean with its 95 % interval, clusters resampled (see `bootstrap_means`); ValueError without values."""
+    if not len(values):
+        raise ValueError("there is no mean of nothing")
+    (found,) = bootstrap_means(np.asarray(values, float)[:, None], clusters, seed=seed, resamples=resamples)
+    assert found is not None, "NaN is no value"
+    return found
+
+
+def clustered_error(values: np.ndarray, clusters: Sequence[Hashable], weights: np.ndarray | None = None) -> float:
+    """Standard error of a (weighted) mean by the residuals summed in each cluster (linearised ratio, C/(C-1)
+    corrected)."""
+    groups, count = codes(clusters)
+    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
+    total = weight.sum()
+    residuals = np.bincount(groups, weight * (values - (weight * values).sum() / total), minlength=count)
+    return math.sqrt(float((residuals**2).sum()) * count / (count - 1)) / total if count > 1 else math.inf
+
+
+def sign_flip(totals: np.ndarray, *, seed: int = 0, resamples: int = 4999) -> np.ndarray:
+    """Two-sided p values of "no difference" for each column of cluster totals (clusters × columns), by flipping the
+    sign of whole clusters: exact up to 12 clusters, else by seeded sampling (Phipson & Smyth 2010: the observed one
+    counts)."""
+    clusters = len(totals)
+    observed = np.abs(totals.sum(axis=0))
+    slack = 1e-9 * (1 + np.abs(totals).sum(axis=0))
+    if clusters <= _ENUMERATE:
+        signs = 1.0 - 2.0 * ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1)
+        return (np.abs(signs @ totals) >= observed - slack).mean(axis=0)
+    rng = np.random.default_rng(seed)
+    beyond = np.zeros(totals.shape[1])
+    step = max(1, _BLOCK // clusters)
+    for start in range(0, resamples, step):
+        signs = rng.integers(0, 2, (min(step, resamples - start), clusters)) * 2.0 - 1.0
+        beyond += (np.abs(signs @ totals) >= observed - slack).sum(axis=0)
+    return (beyond + 1) / (resamples + 1)
+
+
+def paired(
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Paired:
+    """The paired difference `a - b`: clustered bootstrap for the interval, clustered sign flips for p.
+
+    Where both sides are right or wrong (0/1) p is at least that of the exact McNemar test.
+    """
+    difference = np.asarray(a, float) - np.asarray(b, float)
+    weight = np.ones(len(difference)) if weights is None else np.asarray(weights, float)
+    (found,) = bootstrap_means(
+        difference[:, None], clusters, weights=weight, seed=seed, resamples=resamples, differences=True
+    )
+    assert found is not None, "there is no difference of nothing"
+    groups, count = codes(clusters)
+    p = float(sign_flip(np.bincount(groups, weight * difference, minlength=count)[:, None], seed=seed)[0])
+    both = np.concatenate([a, b])
+    if np.isin(both, (0, 1)).all() and (weight == weight[0]).all():
+        p = max(p, mcnemar(a, b))
+    error = clustered_error(difference, clusters, weight)
+    return Paired(found.mean, found.low, found.high, p, found.n, count, error * math.sqrt(found.n))
+
+
+def mcnemar(a: Sequence[float], b: Sequence[float]) -> float:
+    """Exact two-sided p of McNemar's test on two columns of 0 and 1: the discordant pairs as fair coins (bdtr: the
+    binomial distribution; equal to `scipy.stats.binomtest`, without importing all of scipy.stats)."""
+    from scipy.special import bdtr
+
+    a, b = np.asarray(a), np.asarray(b)
+    gained, lost = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
+    if not gained + lost:
+        return 1.0
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values (Holm 1979), in the order given: the family-wise error stays at its level."""
+    adjusted = [0.0] * len(ps)
+    reached = 0.0
+    for place, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        reached = max(reached, min(1.0, (len(ps) - place) * ps[i]))
+        adjusted[i] = reached
+    return adjusted
+
+
+def _spread(discordant: float | None, sd: float | None) -> float:
+    if (discordant is None) == (sd is None):
+        raise ValueError("give either the share of discordant pairs or a standard deviation")
+    return sd if sd is not None else math.sqrt(discordant)
+
+
+def detectable(
+    n: int, *, discordant: float | None = None, sd: float | None = None, power: float = 0.8, level: float = LEVEL
+) -> float:
+    """The smallest true difference that `n` paired questions show with this power (two-sided, normal approximation).
+
+    `discordant`: share of pairs that are right on one side only (0.2 with 100 questions: 12.5 points); or `sd` of one
+    question's paired difference, from `Paired.sd`, which already holds what clusters cost.
+    """
+    return (_z(1 - level / 2) + _z(power)) * _spread(discordant, sd) / math.sqrt(max(1, n))
+
+
+def questions_needed(
+    difference: float,
+    *,
+    discordant: float | None = None,
+    sd: float | None = None,
+    power: float = 0.8,
+    level: float = LEVEL,
+) -> int:
+    """How many paired questions show a true difference of this size with this power: `detectable` turned round."""
+    if not difference:
+        raise ValueError("no number of questions shows a difference of nothing")
+    return max(2, math.ceil(((_z(1 - level / 2) + _z(power)) * _spread(discordant, sd) / abs(difference)) ** 2))
+
+
+def noninferior(result: Paired, margin: float) -> bool:
+    """Whether `a` is at most `margin` worse than `b`: the interval's lower end lies above `-margin`
+    (one-sided 2.5 %)."""
+    return result.low > -margin
+
+
+__all__ = [
+    "LEVEL", "Paired", "bootstrap_mean", "bootstrap_means", "clustered_error", "codes", "detectable", "holm", "mcnemar",
+    "noninferior", "paired", "questions_needed", "resample_counts", "sign_flip", "wilson",
+]

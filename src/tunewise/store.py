@@ -1,0 +1,189 @@
+"""Files that are whole or absent: atomic writes, append-only logs, fingerprints, one-writer locks.
+
+Knows nothing about what is in the files. A write is acknowledged after fsync of the file and of its folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tunewise.errors import Damaged, DataMistake, DiskFull, Failed
+
+_BLOCK = 1 << 20
+
+
+def sha256(data: bytes | str | Path) -> str:
+    """Hexadecimal SHA-256 of bytes, of a string's UTF-8, or of a file's content (streamed)."""
+    if isinstance(data, Path):
+        digest = hashlib.sha256()
+        with data.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON: the identity of settings."""
+    return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn "no space" and "quota" of the system into `DiskFull` with the path; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"no space left on the disk that holds {path}",
+                tip="free some space and run the same command again: it goes on where it stopped",
+            ) from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> str:
+    """Write a file whole or not at all, and return its SHA-256; `DiskFull` leaves the old content."""
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            if os.path.exists(name):
+                os.unlink(name)
+            raise
+        _sync_folder(path.parent)
+    return sha256(data)
+
+
+def write_text(path: Path, text: str) -> str:
+    """`write_bytes` of the text's UTF-8."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> str:
+    """`write_text` of readable JSON with sorted keys."""
+    return write_text(path, json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file of ours; `Damaged` when it is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Damaged(f"{path} is not whole: {error}", tip="delete it and run the command again") from error
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line number, value) of every line of a user's file; all broken lines are raised together, at the end."""
+    faults = []
+    with Path(path).open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                faults.append(f"{path}:{number}: not JSON: {error}")
+                continue
+            yield number, value
+    if faults:
+        raise DataMistake(
+            f"{len(faults)} line(s) of {path} are not JSON", tip="one JSON object on each line", faults=tuple(faults)
+        )
+
+
+def append_jsonl(path: Path, value: Any, *, sync: bool = True) -> None:
+    """Append one line to a log of ours; with `sync` it is on the disk when this returns."""
+    path = Path(path)
+    line = (json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n").encode()
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            start = os.fstat(handle).st_size
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(handle, line[written:])
+                if sync:
+                    os.fsync(handle)
+            except OSError:
+                # A torn line would swallow the next one.
+                os.ftruncate(handle, start)
+                raise
+        finally:
+            os.close(handle)
+        if new and sync:
+            _sync_folder(path.parent)
+
+
+def recover_jsonl(path: Path) -> list[Any]:
+    """All whole lines of a log of ours; a torn last line (power loss, kill) is cut off the file."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    values = []
+    for number, line in enumerate(data[:whole].splitlines(), 1):
+        try:
+            values.append(json.loads(line))
+        except ValueError as error:
+            raise Damaged(f"{path}:{number}: not JSON: {error}", tip="delete the file to start again") from error
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+            os.fsync(file.fileno())
+    return values
+
+
+def project_folder(root: Path) -> Path:
+    """Where a project keeps what can be made again: catalog, indexes, adapters, runs, cache."""
+    return Path(root) / ".tunewise"
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold a file as the only writer; a second one gets `Failed` with the holder's process id. Dies with its process."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise Failed(
+                f"{path.parent} is in use by process {holder}", tip="wait until it is done, or stop it"
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)

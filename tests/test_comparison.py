@@ -1,0 +1,167 @@
+"""Comparison: what is refused, what is told, and that "no difference" stays that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from measured_worlds import Skill, make_questions, make_runs
+from tunewise.comparison import AGAIN, clusters_of, compare, complexity, total_cost, update_seconds
+from tunewise.errors import DataMistake, GateFailed
+from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
+
+QUESTIONS = make_questions(20, 6, needs=("facts", "form"), unanswerable=10)
+SKILLS = {
+    "prompt": Skill(0.15, seconds=0.5),
+    "rag": Skill(0.7, seconds=2.0, index=True),
+    "raft": Skill(0.75, seconds=2.0, index=True, adapter=True, labels=100, train_seconds=3600.0),
+}
+
+
+def runs(seed=0):
+    return make_runs(SKILLS, QUESTIONS, seed=seed)
+
+
+# ------------------------------------------------------------------------------------------ refusals
+
+
+def test_unequal_question_sets_are_refused_by_name():
+    first, second, third = runs()
+    short = replace(second, rows=second.rows[1:])
+    with pytest.raises(GateFailed, match="rag did not answer d0q0"):
+        compare([first, short, third], QUESTIONS)
+    with pytest.raises(GateFailed, match="prompt answered others: d0q0"):
+        compare([first], QUESTIONS[1:])
+    with pytest.raises(GateFailed, match="twice"):
+        compare([replace(first, rows=(*first.rows, first.rows[0]))], QUESTIONS)
+
+
+def test_training_on_the_test_is_refused():
+    first, second, _ = runs()
+    with pytest.raises(GateFailed, match="rag was trained on 2 of .*: d0q0, d1q1"):
+        compare([first, replace(second, trained_on=frozenset({"d0q0", "d1q1", "t"}))], QUESTIONS)
+    with pytest.raises(GateFailed, match=r"1 training question\(s\) leak .*t1 and d0q0 \(same gold\)"):
+        compare([first], QUESTIONS, leaks=[("t1", "d0q0", "same gold"), ("t1", "elsewhere", "x")])
+    compare([first], QUESTIONS, leaks=[("t1", "elsewhere", "x")])
+
+
+def test_other_mistakes():
+    first, *_ = runs()
+    with pytest.raises(DataMistake, match="more than once: prompt"):
+        compare([first, first], QUESTIONS)
+    with pytest.raises(DataMistake, match="no 'bleu' was measured .*") as caught:
+        compare([first], QUESTIONS, metric="bleu")
+    assert "quality" in caught.value.tip
+    with pytest.raises(DataMistake):
+        compare([], QUESTIONS)
+    with pytest.raises(DataMistake, match="weights"):
+        compare([first], QUESTIONS, needs=Needs(weight_facts=0, weight_form=0))
+
+
+# ------------------------------------------------------------------------------------------ what is told
+
+
+def test_standings_strata_and_differences():
+    learned = [Question("t", "?", ("x",), (Gold("d3.md", 900, 905),))]
+    comparison = compare(runs(), QUESTIONS, train_questions=learned)
+    names = [standing.approach.name for standing in comparison.standings]
+    assert names[-1] == "prompt" and set(names) == set(SKILLS)
+    means = [standing.metrics["quality"].mean for standing in comparison.standings]
+    assert means == sorted(means, reverse=True)
+    best, last = comparison.standings[0], comparison.standings[-1]
+    assert best.against_best is None and last.against_best.verdict == "worse" and last.against_best.mean < -0.3
+    assert last.against_cheapest is None and best.against_cheapest.verdict == "better"
+    assert best.against_cheapest.questions_needed is None
+    assert set(best.strata) == {
+        "need=facts", "need=form", "kind=name", "kind=number", "kind=none", "language=en", "language=zh",
+        "answerable=yes", "answerable=no", "documents=seen", "documents=untouched",
+    }
+    assert best.strata["documents=seen"]["quality"].n == 6
+    assert best.strata["documents=untouched"]["quality"].n == 114, "unanswerable questions are about no document"
+    assert "false_refusal" not in best.strata["answerable=no"] and "recall" not in last.metrics
+    assert best.metrics["quality"].n == 130 and best.metrics["right_refusal"].n == 10
+    plain = np.mean([row.scores["quality"] for row in runs()[0].rows])
+    assert last.metrics["quality"].mean == pytest.approx(plain)
+    assert comparison.rows["d0q0"]["rag"].question == "d0q0" and len(comparison.rows) == 130
+    assert 0.02 < comparison.detectable < 0.2 and comparison.null is None
+
+
+def test_cost_latency_and_errors():
+    first, *_ = runs()
+    rows = list(first.rows)
+    rows[0] = Row(rows[0].question, Answer(rows[0].question, "", error="boom", seconds=900.0), {"quality": 0.0})
+    (standing,) = compare([replace(first, rows=tuple(rows))], QUESTIONS).standings
+    assert standing.errors == 1 and standing.seconds_p95 == 0.5
+    alone = replace(first, cost=Cost(alone_seconds=(3.0, 5.0)))
+    assert compare([alone], QUESTIONS).standings[0].seconds_p50 == 4
+
+
+def test_weights_of_needs_change_the_overall_number_only():
+    skills = {"a": Skill({"facts": 0.9, "form": 0.1}), "b": Skill({"facts": 0.2, "form": 0.6})}
+    made = make_runs(skills, QUESTIONS, seed=1)
+    plain = compare(made, QUESTIONS)
+    weighted = compare(made, QUESTIONS, needs=Needs(weight_facts=0.0))
+    assert plain.standings[0].approach.name == "a" and weighted.standings[0].approach.name == "b"
+    assert weighted.standings[0].metrics["quality"].mean == weighted.standings[0].strata["need=form"]["quality"].mean
+    assert weighted.standings[0].metrics["correct"].n == 130 and any("weighs" in note for note in weighted.notes)
+    assert weighted.standings[1].against_best.n == 60
+
+
+def test_few_documents_are_noted():
+    few = make_questions(2, 20)
+    comparison = compare(make_runs(SKILLS, few, seed=0), few)
+    assert any("2 document(s)" in note for note in comparison.notes)
+    names, note = clusters_of(few)
+    assert len(set(names)) == 40 and note
+    names, note = clusters_of(QUESTIONS)
+    assert len(set(names)) == 30 and not note
+
+
+def test_money():
+    needs = Needs(answers_per_month=100, updates_per_month=2, months=10, price_cpu_hour=3.6, price_label=2.0)
+    both = Approach("x", "m", index="i", adapter="a")
+    cost = Cost(train_seconds=1000, index_seconds=100, labels=7)
+    assert total_cost(both, cost, 2.0, needs) == pytest.approx(14 + (1100 + 2000 + 20 * 100) * 0.001)
+    tuned = Approach("x", "m", adapter="a")
+    assert update_seconds(tuned, cost) == 1000 and update_seconds(Approach("x", "m"), cost) == 0
+    order = [Approach("p", "m"), Approach("r", "m", index="i"), tuned, both]
+    assert [complexity(approach) for approach in order] == [0, 1, 2, 3]
+
+
+# ------------------------------------------------------------------------------------------ the self-test
+
+
+def test_the_same_approach_twice():
+    first, second, third = runs()
+    again = replace(second, approach=replace(second.approach, name="rag" + AGAIN))
+    comparison = compare([first, second, third, again], QUESTIONS)
+    assert len(comparison.standings) == 3 and "rag (again)" not in comparison.rows["d0q0"]
+    assert comparison.null.verdict == "not distinguishable" and comparison.null.mean == 0 and comparison.null.p == 1
+    broken = replace(third, approach=replace(third.approach, name="prompt" + AGAIN))
+    comparison = compare([first, second, broken], QUESTIONS)
+    assert comparison.null.verdict == "better" and any("Self-test failed" in note for note in comparison.notes)
+
+
+def test_equal_approaches_are_seldom_told_apart():
+    """Five approaches that are equally good: in at most 5 % of the worlds is any called better or worse, although the
+    best was picked by looking."""
+    questions, worlds, called = make_questions(20, 4), 80, 0
+    for seed in range(worlds):
+        equal = make_runs({f"a{i}": Skill(0.6) for i in range(5)}, questions, seed=seed)
+        comparison = compare(equal, questions, seed=seed)
+        called += any(difference.verdict != "not distinguishable" for difference in comparison.differences)
+        assert all(d.questions_needed is None or d.questions_needed > d.n for d in comparison.differences)
+    assert called / worlds <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / worlds), called / worlds
+
+
+def test_a_thousand_questions_and_eight_approaches_are_quick():
+    import time
+
+    questions = make_questions(100, 10, needs=("facts", "form", "terms"))
+    made: list[Run] = make_runs({f"a{i}": Skill(0.5 + i / 40, index=True) for i in range(8)}, questions, seed=0)
+    start = time.process_time()
+    compare(made, questions)
+    assert time.process_time() - start < 10

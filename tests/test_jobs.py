@@ -1,0 +1,146 @@
+"""The main job end to end without weights: documents → index → echo model → comparison → recommendation, and its resumption."""
+
+import json
+
+import pytest
+
+from tunewise.errors import ConfigMistake, DataMistake, GateFailed, ModelMistake
+from tunewise.jobs.ask import ask
+from tunewise.jobs.compare import compare, last
+from tunewise.jobs.ingest import ingest
+from tunewise.jobs.tune import tune
+from tunewise.nouns import Gold, Question
+from tunewise.project import load_project
+from tunewise.questions import save_questions
+
+TOPICS = {
+    "kettle": ("The kettle holds 2 litres of water.", "2 litres", "How much water does the kettle hold?"),
+    "lamp": ("The lamp glows for 9 hours after charging.", "9 hours", "How long does the lamp glow after charging?"),
+    "tent": ("The tent sleeps 4 people in comfort.", "4 people", "How many people sleep in the tent?"),
+    "stove": ("The stove burns 80 grams of gas an hour.", "80 grams", "How many grams of gas does the stove burn?"),
+    "rope": ("The rope carries 300 kilograms when dry.", "300 kilograms", "What weight does the dry rope carry?"),
+    "boot": ("The boot comes in 12 sizes for adults.", "12 sizes", "In how many sizes does the boot come?"),
+}
+TOML = """\
+[project]
+model = "echo"
+embedder = "hash"
+[approaches.zero-shot]
+prompt = "answer"
+[approaches.rag]
+index = true
+[approaches.rag-k1]
+index = true
+retrieval = { k = 1 }
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "documents").mkdir()
+    questions = []
+    for number, (name, (fact, answer, asked)) in enumerate(TOPICS.items()):
+        text = f"# {name}\n\nThis page is about the {name}.\n\n{fact}\n\nAsk the shop for anything else.\n"
+        (tmp_path / "documents" / f"{name}.md").write_text(text, encoding="utf-8")
+        body = text.strip()
+        start = body.index(answer)
+        split = "train" if number == 0 else "test"
+        questions.append(Question(name, asked, (answer, fact), (Gold(f"{name}.md", start, start + len(answer)),), split=split))
+    for number in range(18):
+        questions.append(Question(f"u{number}", f"Who invented gadget number {number}?", answerable=False, kind="unanswerable"))
+    save_questions(tmp_path / "questions.jsonl", questions)
+    (tmp_path / "tunewise.toml").write_text(TOML, encoding="utf-8")
+    made = load_project(tmp_path, environ={}, user=tmp_path / "none.toml")
+    ingest(made.documents, project=made.root, embedder=made.embedder, tokens=made.tokens)
+    return made
+
+
+def test_the_main_job_measures_compares_and_recommends(project):
+    seen = []
+    result = compare(project, on_standing=lambda standing: seen.append(standing.approach.name))
+    assert seen == ["zero-shot", "rag", "rag-k1"]
+    standings = {s.approach.name: s for s in result.comparison.standings}
+    assert standings["rag"].strata["answerable=yes"]["f1"].mean > 0.5 > standings["zero-shot"].strata["answerable=yes"]["f1"].mean
+    assert standings["rag"].metrics["recall"].mean == 1.0 and standings["rag"].metrics["citation_precision"].mean > 0.5
+    assert result.comparison.null is not None and result.comparison.null.verdict == "not distinguishable"
+    assert set(result.recommendation.total_cost) == {"zero-shot", "rag", "rag-k1"}
+    again = last(project)
+    assert again.comparison.standings == result.comparison.standings and again.recommendation == result.recommendation
+
+
+def test_a_killed_comparison_asks_nothing_twice_and_ends_the_same(project, monkeypatch):
+    from tunewise.models.echo import Echo
+
+    whole = compare(project)
+    runs = project.root / ".tunewise" / "runs"
+    rows = {path.parent.name: path.read_bytes() for path in runs.glob("*/rows.jsonl")}
+    for path in runs.glob("*/manifest.json"):
+        path.unlink()
+    for path in runs.glob("*/rows.jsonl"):
+        path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
+    asked = []
+    generate = Echo.generate
+    monkeypatch.setattr(Echo, "generate", lambda self, prompts, decoding: asked.extend(prompts) or generate(self, prompts, decoding))
+    again = compare(project)
+    assert 0 < len(asked) < 4 * 23
+    assert {p.parent.name for p in runs.glob("*/rows.jsonl")} == set(rows)
+    for mine, theirs in zip(again.comparison.standings, whole.comparison.standings, strict=True):
+        assert (mine.approach, mine.metrics) == (theirs.approach, theirs.metrics)
+    asked.clear()
+    compare(project)
+    assert asked == []
+
+
+def test_asking_goes_to_the_recommended_approach_or_the_one_named(project):
+    answer, used = ask(project, "How much water does the kettle hold?")
+    assert used.name == "rag" and "2 litres" in answer.text
+    assert answer.citations[0].verified and answer.citations[0].document == "kettle.md"
+    refused, used = ask(project, "How much water does the kettle hold?", approach="zero-shot")
+    assert used.name == "zero-shot" and refused.refused and refused.citations == ()
+    with pytest.raises(ConfigMistake, match="rag"):
+        ask(project, "Q?", approach="rga")
+    with pytest.raises(DataMistake):
+        ask(project, "  ")
+
+
+def test_a_leak_refuses_the_comparison_and_names_the_pair(project):
+    lines = project.questions.read_text(encoding="utf-8").splitlines()
+    copy = json.loads(lines[1]) | {"id": "copied", "split": "train"}
+    project.questions.write_text("\n".join([*lines, json.dumps(copy)]), encoding="utf-8")
+    toml = TOML + '[approaches.few-shot]\nprompt = "answer"\nexamples = 2\n'
+    (project.root / "tunewise.toml").write_text(toml, encoding="utf-8")
+    with pytest.raises(GateFailed, match="copied and lamp"):
+        compare(load_project(project.root, environ={}, user=project.root / "none"))
+
+
+def test_gold_that_no_longer_stands_refuses_the_comparison(project):
+    (project.documents / "tent.md").write_text("# tent\n\nSold out.\n", encoding="utf-8")
+    ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)
+    with pytest.raises(DataMistake) as error:
+        compare(project)
+    assert "tent" in error.value.faults[0]
+
+
+def test_limit_keeps_all_kinds(project):
+    result = compare(project, approaches=["zero-shot"], limit=6)
+    assert len(result.comparison.questions) == 6
+    assert {q.kind for q in result.comparison.questions} == {"fact", "unanswerable"}
+
+
+def test_what_cannot_be_tuned_says_so(project):
+    with pytest.raises(ModelMistake, match="echo"):
+        tune(project, "sft")
+    with pytest.raises(ConfigMistake, match="dpo"):
+        tune(project, "dpo")
+
+
+def test_nothing_was_ingested_or_compared(tmp_path):
+    (tmp_path / "tunewise.toml").write_text(TOML, encoding="utf-8")
+    save_questions(tmp_path / "questions.jsonl", [Question("a", "Q?", ("x",))])
+    project = load_project(tmp_path, environ={}, user=tmp_path / "none")
+    with pytest.raises(DataMistake) as error:
+        compare(project)
+    assert error.value.tip == "tunewise ingest"
+    with pytest.raises(DataMistake) as error:
+        last(project)
+    assert error.value.tip == "tunewise compare"

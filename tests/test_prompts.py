@@ -1,0 +1,82 @@
+"""The one renderer: what is in a prompt, what never becomes one, and refusals."""
+
+import pytest
+
+from tunewise.errors import ConfigMistake
+from tunewise.nouns import Chunk, Hit
+from tunewise.prompts import REFUSAL, final_answer, is_refusal, passages, reads_passages, render, templates
+
+
+def hit(text: str, *, title: str = "Returns", heading: str = "", rank: int = 1) -> Hit:
+    return Hit(Chunk("c", "returns.md", "r", 0, len(text), text, title=title, heading=heading), 1.0, rank)
+
+
+def test_passages_are_numbered_and_say_where_they_come_from():
+    shown = passages([hit("Send it back within 30 days.", heading="Time limits"), hit("No fee.", title="Prices", rank=2)])
+    assert shown == "[1] Returns > Time limits\nSend it back within 30 days.\n\n[2] Prices\nNo fee."
+
+
+def test_a_prompt_is_in_the_language_of_its_question():
+    english = render("grounded", "How long?", language="en", hits=[hit("30 days.")])
+    chinese = render("grounded", "多久？", language="zh", hits=[hit("三十天。")])
+    assert REFUSAL["en"] in english[0]["content"] and english[-1]["content"].endswith("Question: How long?")
+    assert REFUSAL["zh"] in chinese[0]["content"] and chinese[-1]["content"].endswith("问题：多久？")
+
+
+def test_braces_and_fields_in_documents_and_questions_stay_text():
+    messages = render("grounded", "What is {refusal}?", language="en", hits=[hit("Write {question} or {passages}.")])
+    assert "Write {question} or {passages}." in messages[-1]["content"]
+    assert messages[-1]["content"].endswith("Question: What is {refusal}?")
+
+
+def test_examples_are_earlier_turns():
+    messages = render("answer", "Third?", language="en", examples=[("First?", "one"), ("Second?", "two")])
+    assert [m["role"] for m in messages] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert messages[2]["content"] == "one" and messages[1]["content"] == "Question: First?"
+
+
+def test_which_templates_read_passages():
+    assert {name: reads_passages(name) for name in templates()} == {
+        "answer": False, "chain-of-thought": False, "grounded": True
+    }
+
+
+def test_a_template_of_the_users_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[en]\nsystem = "Be brief."\nuser = "{passages} Q: {question}"\n', encoding="utf-8")
+    assert render(str(path), "Why?", language="zh", hits=[hit("So.")])[-1]["content"].endswith("Q: Why?")
+
+
+@pytest.mark.parametrize("text", ["[en]\nuser = 'no field'\n", "not toml at all = = ="])
+def test_a_broken_template_names_its_file(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigMistake, match="mine.toml"):
+        render(str(path), "Why?", language="en")
+
+
+def test_an_unknown_template_lists_the_known():
+    with pytest.raises(ConfigMistake) as error:
+        render("nope", "Why?", language="en")
+    assert "grounded" in error.value.tip
+
+
+@pytest.mark.parametrize("text", [
+    "Not in the documents.", "not in the document", "The passages do not contain the answer.", "I don't know.",
+    "文档中没有。", "段落中没有提到。", "无法确定。", "There is no information about this.", "The answer is not given.",
+])
+def test_refusals_are_seen(text):
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize("text", ["30 days", "", "No fee is charged.", "Not later than May", "三十天", "没有费用", "No"])
+def test_answers_are_not_taken_for_refusals(text):
+    assert not is_refusal(text)
+
+
+def test_only_what_follows_the_marker_is_the_answer():
+    assert final_answer("chain-of-thought", "It says so. Answer: 30 days", language="en") == "30 days"
+    assert final_answer("chain-of-thought", "A thought.\nThe end.", language="en") == "The end."
+    assert final_answer("chain-of-thought", "想一想。答案：三十天", language="zh") == "三十天"
+    assert final_answer("answer", " Answer: 3 ", language="en") == "Answer: 3"
+    assert final_answer("chain-of-thought", "  ", language="en") == ""

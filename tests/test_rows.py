@@ -1,0 +1,83 @@
+"""Training rows: what they show is what answering will show, and nothing is lost on the way."""
+
+import pytest
+
+from tunewise.errors import ConfigMistake, DataMistake
+from tunewise.nouns import Chunk, Gold, Hit, Question
+from tunewise.prompts import REFUSAL, render
+from tunewise.training import RECIPES, TrainingSettings, raft_rows, sft_rows
+
+TEXT = "Send it back within 30 days. The fee is 5 EUR. Ask the store. Nothing else is known."
+SENTENCES = [(0, 28), (29, 46), (47, 61), (62, 84)]
+CHUNKS = [Chunk(f"c{i}", "r.md", "rev", a, b, TEXT[a:b], groups=("hr",) if i == 2 else ()) for i, (a, b) in enumerate(SENTENCES)]
+ANSWERABLE = Question("a", "How long?", ("30 days",), (Gold("r.md", 20, 27),), split="train")
+TWO = Question("t", "How long and how much?", ("30 days, 5 EUR",), (Gold("r.md", 20, 27), Gold("r.md", 40, 45)), split="train")
+UNANSWERABLE = Question("u", "Who founded it?", answerable=False, split="train")
+CHINESE = Question("z", "谁创立的？", answerable=False, language="zh", split="train")
+
+
+def retrieve_of(*numbers: int):
+    return lambda queries: [[Hit(CHUNKS[n], 1 / (rank + 1), rank + 1) for rank, n in enumerate(numbers)] for _ in queries]
+
+
+def oracle(question):
+    return [c for c in CHUNKS for g in question.gold if c.start <= g.start and g.end <= c.end]
+
+
+def test_an_sft_row_is_the_answering_prompt_and_the_preferred_answer():
+    rows, report = sft_rows([ANSWERABLE, UNANSWERABLE, CHINESE])
+    assert rows[0].chat() == render("answer", "How long?", language="en")
+    assert [row.completion for row in rows] == ["30 days", REFUSAL["en"], REFUSAL["zh"]]
+    assert (report.questions, report.rows, report.refusals) == (3, 3, 2)
+
+
+def test_a_raft_row_shows_what_retrieval_gave_and_cites_the_oracle():
+    rows, report = raft_rows([ANSWERABLE], retrieve_of(3, 0), oracle)
+    assert rows[0].chat() == render("grounded", "How long?", language="en", hits=retrieve_of(3, 0)([""])[0])
+    assert rows[0].completion == "30 days [2]" and report.oracle_found == 1
+
+
+def test_an_oracle_that_was_missed_takes_the_place_of_the_lowest_distractor():
+    rows, report = raft_rows([ANSWERABLE], retrieve_of(1, 3), oracle)
+    assert rows[0].completion == "30 days [2]" and report.oracle_added == 1
+    assert "The fee" in rows[0].messages[-1][1] and "Nothing else" not in rows[0].messages[-1][1]
+
+
+def test_two_golds_are_both_shown_and_both_cited():
+    rows, _ = raft_rows([TWO], retrieve_of(0, 3), oracle)
+    assert rows[0].completion == "30 days, 5 EUR [1][2]"
+
+
+def test_without_its_oracle_a_row_teaches_the_refusal():
+    rows, report = raft_rows([ANSWERABLE] * 50, retrieve_of(0, 3), oracle, without_oracle=0.5, seed=1)
+    refused = [row for row in rows if row.completion == REFUSAL["en"]]
+    assert 12 < len(refused) < 38 and report.refusals == len(refused)
+    assert all("30 days" not in row.messages[-1][1] for row in refused)
+
+
+def test_unanswerable_questions_are_refusal_rows_with_passages():
+    rows, _ = raft_rows([UNANSWERABLE], retrieve_of(0, 1), oracle)
+    assert rows[0].completion == REFUSAL["en"] and "[1]" in rows[0].messages[-1][1]
+
+
+def test_rows_keep_the_rights_and_documents_that_went_in():
+    rows, _ = raft_rows([ANSWERABLE], retrieve_of(0, 2), oracle)
+    assert rows[0].groups == ("hr",) and rows[0].documents == ("r.md",)
+
+
+def test_the_same_seed_gives_the_same_rows():
+    make = lambda: raft_rows([ANSWERABLE, TWO] * 20, retrieve_of(0, 1, 2), oracle, shuffle=0.5, without_oracle=0.2, seed=3)[0]  # noqa: E731
+    assert make() == make()
+
+
+def test_no_question_is_a_mistake():
+    with pytest.raises(DataMistake):
+        raft_rows([], retrieve_of(0), oracle)
+
+
+def test_settings_refuse_the_unknown_and_the_impossible():
+    with pytest.raises(ConfigMistake) as error:
+        RECIPES["sft"].but({"learning_rate": 1})
+    assert "rate" in error.value.tip
+    with pytest.raises(ConfigMistake, match="epochs.*rank"):
+        TrainingSettings(epochs=0, rank=0)
