@@ -34,6 +34,8 @@ from tunewise.store import read_jsonl, write_bytes
 HERE = Path(__file__).resolve().parent
 SEEDS = range(60)
 """Split seeds that are tried; the one with the most even kinds is taken (it sees kinds and spans, never answers)."""
+SHARES = {"test": 0.34, "validation": 0.2, "untouched": 0.35}
+"""Shares of the splits: small enough a test that the demo ends in minutes on two cores."""
 
 
 # ------------------------------------------------------------------------------------------------ spans
@@ -119,8 +121,8 @@ def build(folder: Path) -> None:
         )
         for value in values
     ]
-    seed = min(SEEDS, key=lambda seed: _unevenness(split_questions(questions, seed=seed)))
-    save_questions(folder / "questions.jsonl", split_questions(questions, seed=seed))
+    seed = min(SEEDS, key=lambda seed: _unevenness(split_questions(questions, seed=seed, **SHARES)))
+    save_questions(folder / "questions.jsonl", split_questions(questions, seed=seed, **SHARES))
     print(f"{folder.name}: {len(rendered)} documents, {len(questions)} questions, split with seed {seed}")
 
 

@@ -19,14 +19,14 @@ def test_passages_are_numbered_and_say_where_they_come_from():
 def test_a_prompt_is_in_the_language_of_its_question():
     english = render("grounded", "How long?", language="en", hits=[hit("30 days.")])
     chinese = render("grounded", "多久？", language="zh", hits=[hit("三十天。")])
-    assert REFUSAL["en"] in english[0]["content"] and english[-1]["content"].endswith("Question: How long?")
-    assert REFUSAL["zh"] in chinese[0]["content"] and chinese[-1]["content"].endswith("问题：多久？")
+    assert REFUSAL["en"] in english[0]["content"] and english[-1]["content"].endswith("Question: How long?\nShort answer:")
+    assert REFUSAL["zh"] in chinese[0]["content"] and chinese[-1]["content"].endswith("问题：多久？\n简短回答：")
 
 
 def test_braces_and_fields_in_documents_and_questions_stay_text():
     messages = render("grounded", "What is {refusal}?", language="en", hits=[hit("Write {question} or {passages}.")])
     assert "Write {question} or {passages}." in messages[-1]["content"]
-    assert messages[-1]["content"].endswith("Question: What is {refusal}?")
+    assert messages[-1]["content"].endswith("Question: What is {refusal}?\nShort answer:")
 
 
 def test_examples_are_earlier_turns():

@@ -22,7 +22,7 @@ REFUSAL = {"en": "Not in the documents.", "zh": "文档中没有。"}
 """What a model is asked to say when the documents do not hold the answer."""
 
 _REFUSALS = re.compile(
-    r"^(not in the documents?|(the )?(answer|information) is not (in|given|found|stated|available)"
+    r"^(not in the documents?|(the )?(answer|information) is not (in|given|found|stated|available|provided|mentioned)"
     r"|(the )?(passages?|documents?|text|context)( provided)? (do|does) not (say|hold|contain|mention|state|provide|include|specify)"
     r"|there is no information|no answer|i (do not|don t|cannot|can t) (know|answer|find)|unanswerable|not (stated|specified|mentioned)$"
     r"|文档中(没有|未)|段落中(没有|未)|文中(没有|未)|(我)?不知道|无法(回答|确定|得知)|没有(提到|说明|相关信息)|未(提及|说明))",
@@ -93,7 +93,9 @@ def passages(hits: Sequence[Hit]) -> str:
     blocks = []
     for number, hit in enumerate(hits, 1):
         chunk = hit.chunk
-        where = " > ".join(part for part in (chunk.title, chunk.heading) if part and part not in chunk.text[:200])
+        # A heading path mostly begins with the title, and a section's text with its own heading: each is said once.
+        heading = chunk.heading.removeprefix(chunk.title).removeprefix(" > ") if chunk.title else chunk.heading
+        where = " > ".join(part for part in (chunk.title, heading) if part)
         blocks.append(f"[{number}] {where}\n{chunk.text.strip()}" if where else f"[{number}] {chunk.text.strip()}")
     return "\n\n".join(blocks)
 

@@ -69,15 +69,16 @@ def demo(
         project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens, groups=project.groups, progress=progress
     )
     say(f"{result.documents} documents, {result.generation.chunks} passages, index ready after {result.seconds:.0f} s")
-    question = "Within how many days may a customer return an article?"
+    question = "How much does the customer pay if the bench check finds no fault?"
     answer, approach = ask(project, question, approach="rag")
     say(f"first answer ({approach.name}, not tuned yet): {question}")
     say(f"  {answer.text}")
     for citation in answer.citations:
         state = "checked" if citation.verified else f"not supported: {citation.reason}"
         say(f"  source: {citation.document} [{citation.start}:{citation.end}] ({state})")
-    if not answer.citations:
-        say("  no source could be checked for it" if answer.hits else "  nothing was found")
+    if not answer.citations and answer.hits:
+        first = answer.hits[0].chunk
+        say(f"  it named no source that can be checked; the first passage it was given: {first.document} [{first.start}:{first.end}]")
     say("")
 
     def row(standing: Standing) -> None:
