@@ -6,7 +6,9 @@ LlamaForCausalLM. The folder is written aside and renamed: it is whole or absent
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import os
 import shutil
 import tempfile
@@ -77,7 +79,9 @@ def _convert(source: Path, folder: Path) -> None:
     transformers = need("transformers", feature="the bundled model", extra="local")
     need("gguf", feature="reading the bundled model", extra="local")
     transformers.utils.logging.disable_progress_bar()
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+    # The GGUF reader draws a bar of its own that no switch reaches.
+    with contextlib.redirect_stderr(io.StringIO()):
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     config = transformers.LlamaConfig.from_dict(
         {k: v for k, v in loaded.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}

@@ -55,7 +55,7 @@ class TrainingSettings:
 
 
 RECIPES: dict[str, TrainingSettings] = {
-    "sft": TrainingSettings(epochs=3.0),
+    "sft": TrainingSettings(epochs=3.0, batch=16),
     "raft": TrainingSettings(epochs=2.0),
 }
 """Recipes by name, with their defaults."""
