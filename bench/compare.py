@@ -1,4 +1,6 @@
-"""The main job on public question sets: python bench/compare.py --data FOLDER --set xquad_en [--limit 120] [--train 320]
+"""The main job on public question sets.
+
+    python bench/compare.py --data FOLDER --set xquad_en [--limit 120] [--train 320]
 
 FOLDER holds X.docs.jsonl and X.questions.jsonl (the schema of `tunewise questions import`). Works in a scratch folder,
 prints the table, the recommendation and, last, one JSON object with figures, machine and versions.
@@ -29,18 +31,20 @@ k = {k}
 [training]
 epochs = {epochs}
 [training.sft]
-epochs = 3
+epochs = 2
 {approaches}
 """
 APPROACHES = {
-    "zero-shot": 'prompt = "answer"\nmax_new_tokens = 32', "rag": "index = true\nmax_new_tokens = 32",
-    "lora-sft": 'recipe = "sft"\nmax_new_tokens = 32', "lora-sft-rag": 'index = true\nrecipe = "sft"\nmax_new_tokens = 32',
+    "zero-shot": 'prompt = "answer"\nmax_new_tokens = 32',
+    "rag": "index = true\nmax_new_tokens = 32",
+    "lora-sft": 'recipe = "sft"\nmax_new_tokens = 32',
+    "lora-sft-rag": 'index = true\nrecipe = "sft"\nmax_new_tokens = 32',
     "raft": 'index = true\nrecipe = "raft"\nmax_new_tokens = 32',
 }
 
 
 def prepare(data: Path, name: str, folder: Path, *, train: int, limit: int, seed: int = 0) -> dict[str, int]:
-    """A project folder with `train` training questions that do not leak, and `limit` test questions, drawn by `seed`."""
+    """A project folder with `train` training questions that do not leak and `limit` test questions, drawn by `seed`."""
     import_dataset(data / f"{name}.docs.jsonl", data / f"{name}.questions.jsonl", folder)
     questions = load_questions(folder / "questions.jsonl")
     draw = random.Random(seed)
@@ -78,22 +82,39 @@ def main() -> None:
     figures = {
         standing.approach.name: {
             **{name: [round(v, 4) for v in (e.mean, e.low, e.high)] for name, e in standing.metrics.items()},
-            "seconds": standing.seconds_p50, "train_seconds": round(standing.cost.train_seconds, 1),
-            "train_tokens_per_second": round(standing.cost.train_tokens / standing.cost.train_seconds, 1) if standing.cost.train_seconds else None,
+            "seconds": standing.seconds_p50,
+            "train_seconds": round(standing.cost.train_seconds, 1),
+            "train_tokens_per_second": round(standing.cost.train_tokens / standing.cost.train_seconds, 1)
+            if standing.cost.train_seconds
+            else None,
             "train_memory_gb": round(standing.cost.train_memory_bytes / 1e9, 2),
         }
         for standing in result.comparison.standings
     }
     differences = {
         f"{d.a} - {d.b}": [round(d.mean, 4), round(d.low, 4), round(d.high, 4), d.verdict]
-        for d in result.comparison.differences if d.metric == result.comparison.metric
+        for d in result.comparison.differences
+        if d.metric == result.comparison.metric
     }
-    print(json.dumps({
-        "name": f"compare {args.set}", "questions": counts, "chunks": ingested.generation.chunks, "figures": figures,
-        "differences": differences, "choice": result.recommendation.choice, "support": result.recommendation.support,
-        "minutes": round((time.perf_counter() - started) / 60, 1), "runs": 1, "units": "shares and seconds",
-        "machine": machine(), "versions": versions(),
-    }, ensure_ascii=False))
+    print(
+        json.dumps(
+            {
+                "name": f"compare {args.set}",
+                "questions": counts,
+                "chunks": ingested.generation.chunks,
+                "figures": figures,
+                "differences": differences,
+                "choice": result.recommendation.choice,
+                "support": result.recommendation.support,
+                "minutes": round((time.perf_counter() - started) / 60, 1),
+                "runs": 1,
+                "units": "shares and seconds",
+                "machine": machine(),
+                "versions": versions(),
+            },
+            ensure_ascii=False,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a user waits for: python bench/latency.py [--project FOLDER]. Needs an ingested project with the bundled models.
 
-`tunewise --help` as a whole process against a bare `python -c pass` of the same interpreter; a warm search; a warm answer of the approach `rag`.
-Medians of several runs; prints a table and, last, one JSON object.
+`tunewise --help` as a whole process against a bare `python -c pass` of the same interpreter; a warm search; a warm
+answer of the approach `rag`. Medians of several runs; prints a table and, last, one JSON object.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def main() -> None:
     python = sys.executable
     figures: dict[str, object] = {
         "python -c pass": timed(lambda: subprocess.run([python, "-c", "pass"], check=True), 9),
-        "tunewise --help": timed(lambda: subprocess.run([python, "-m", "tunewise", "--help"], check=True, capture_output=True), 9),
+        "tunewise --help": timed(
+            lambda: subprocess.run([python, "-m", "tunewise", "--help"], check=True, capture_output=True), 9
+        ),
     }
     embedder = load_embedder(project.embedder)
     with library(project) as books:
@@ -56,7 +58,11 @@ def main() -> None:
     figures["ask with rag, warm"] = timed(lambda: ask(project, next(asked_again), approach="rag"), 12)
     for name, figure in figures.items():
         print(f"{name:32} {figure}")
-    print(json.dumps({"name": "latency", "figures": figures, "units": "seconds", "machine": machine(), "versions": versions()}))
+    print(
+        json.dumps(
+            {"name": "latency", "figures": figures, "units": "seconds", "machine": machine(), "versions": versions()}
+        )
+    )
 
 
 if __name__ == "__main__":

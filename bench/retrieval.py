@@ -1,7 +1,8 @@
 """Retrieval on public question sets: python bench/retrieval.py --data FOLDER --set xquad_zh [--set cmrc2018_zh …]
 
-Dense, lexical and hybrid legs with default settings on the test questions: recall@5, nDCG@10 and MRR with 95 % intervals, recall@5 per
-1,000 characters of context, and the milliseconds of a search against the embedding of its query alone.
+Dense, lexical and hybrid legs with default settings on the test questions: recall@5, nDCG@10 and MRR with 95 %
+intervals, recall@5 per 1,000 characters of context, and the milliseconds of a search against the embedding of its query
+alone.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ def measure(data: Path, name: str, limit: int) -> dict[str, object]:
     seconds = time.perf_counter() - started
     questions = [q for q in load_questions(folder / "questions.jsonl") if q.split == "test" and q.gold][:limit]
     embedder = load_embedder("minilm")
-    figures: dict[str, object] = {"documents": ingested.documents, "chunks": ingested.generation.chunks, "ingest_seconds": round(seconds, 1),
-                                  "questions": len(questions), "dense_weight": ingested.generation.dense_weight}
+    figures: dict[str, object] = {
+        "documents": ingested.documents,
+        "chunks": ingested.generation.chunks,
+        "ingest_seconds": round(seconds, 1),
+        "questions": len(questions),
+        "dense_weight": ingested.generation.dense_weight,
+    }
     clusters = [q.documents[0] for q in questions]
     with open_catalog(folder) as catalog:
         index = Index(catalog, indexes_folder(folder))
@@ -82,8 +88,18 @@ def main() -> None:
         print(name)
         for key, value in figures[name].items():
             print(f"  {key:24} {value}")
-    print(json.dumps({"name": "retrieval", "figures": figures, "units": "shares, milliseconds, seconds", "runs": 1,
-                      "machine": machine(), "versions": versions()}))
+    print(
+        json.dumps(
+            {
+                "name": "retrieval",
+                "figures": figures,
+                "units": "shares, milliseconds, seconds",
+                "runs": 1,
+                "machine": machine(),
+                "versions": versions(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

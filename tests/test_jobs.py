@@ -1,4 +1,4 @@
-"""The main job end to end without weights: documents → index → echo model → comparison → recommendation, and its resumption."""
+"""The main job end to end without weights: documents → index → echo model → comparison → recommendation; resumption."""
 
 import json
 
@@ -45,9 +45,13 @@ def project(tmp_path):
         body = text.strip()
         start = body.index(answer)
         split = "train" if number == 0 else "test"
-        questions.append(Question(name, asked, (answer, fact), (Gold(f"{name}.md", start, start + len(answer)),), split=split))
+        questions.append(
+            Question(name, asked, (answer, fact), (Gold(f"{name}.md", start, start + len(answer)),), split=split)
+        )
     for number in range(18):
-        questions.append(Question(f"u{number}", f"Who invented gadget number {number}?", answerable=False, kind="unanswerable"))
+        questions.append(
+            Question(f"u{number}", f"Who invented gadget number {number}?", answerable=False, kind="unanswerable")
+        )
     save_questions(tmp_path / "questions.jsonl", questions)
     (tmp_path / "tunewise.toml").write_text(TOML, encoding="utf-8")
     made = load_project(tmp_path, environ={}, user=tmp_path / "none.toml")
@@ -60,7 +64,11 @@ def test_the_main_job_measures_compares_and_recommends(project):
     result = compare(project, on_standing=lambda standing: seen.append(standing.approach.name))
     assert seen == ["zero-shot", "rag", "rag-k1"]
     standings = {s.approach.name: s for s in result.comparison.standings}
-    assert standings["rag"].strata["answerable=yes"]["f1"].mean > 0.5 > standings["zero-shot"].strata["answerable=yes"]["f1"].mean
+    assert (
+        standings["rag"].strata["answerable=yes"]["f1"].mean
+        > 0.5
+        > standings["zero-shot"].strata["answerable=yes"]["f1"].mean
+    )
     assert standings["rag"].metrics["recall"].mean == 1.0 and standings["rag"].metrics["citation_precision"].mean > 0.5
     assert result.comparison.null is not None and result.comparison.null.verdict == "not distinguishable"
     assert set(result.recommendation.total_cost) == {"zero-shot", "rag", "rag-k1"}
@@ -80,7 +88,9 @@ def test_a_killed_comparison_asks_nothing_twice_and_ends_the_same(project, monke
         path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
     asked = []
     generate = Echo.generate
-    monkeypatch.setattr(Echo, "generate", lambda self, prompts, decoding: asked.extend(prompts) or generate(self, prompts, decoding))
+    monkeypatch.setattr(
+        Echo, "generate", lambda self, prompts, decoding: asked.extend(prompts) or generate(self, prompts, decoding)
+    )
     again = compare(project)
     assert 0 < len(asked) < 4 * 23
     assert {p.parent.name for p in runs.glob("*/rows.jsonl")} == set(rows)

@@ -21,8 +21,11 @@ HITS = [hit("The store opens at nine.", 1), hit("Meters may be returned within 3
 
 def test_echo_answers_from_its_passages_and_refuses_without():
     model = load_model("echo")
-    prompts = [render("grounded", "When may meters be returned?", language="en", hits=HITS), render("answer", "When?", language="en"),
-               render("answer", "何时？", language="zh")]
+    prompts = [
+        render("grounded", "When may meters be returned?", language="en", hits=HITS),
+        render("answer", "When?", language="en"),
+        render("answer", "何时？", language="zh"),
+    ]
     texts = [g.text for g in model.generate(prompts, Decoding())]
     assert texts == ["Meters may be returned within 30 days. [2]", "Not in the documents.", "文档中没有。"]
 
@@ -44,8 +47,12 @@ class Server:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.seen.append((self.path, self.headers.get("authorization"), body))
                 status = outer.statuses.pop(0) if outer.statuses else 200
-                reply = {"choices": [{"message": {"role": "assistant", "content": "re: " + body["messages"][-1]["content"]}}],
-                         "usage": {"prompt_tokens": 11, "completion_tokens": 5}}
+                reply = {
+                    "choices": [
+                        {"message": {"role": "assistant", "content": "re: " + body["messages"][-1]["content"]}}
+                    ],
+                    "usage": {"prompt_tokens": 11, "completion_tokens": 5},
+                }
                 data = json.dumps(reply if status == 200 else {"error": {"message": "no"}}).encode()
                 self.send_response(status)
                 if status == 429:

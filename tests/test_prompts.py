@@ -12,14 +12,18 @@ def hit(text: str, *, title: str = "Returns", heading: str = "", rank: int = 1) 
 
 
 def test_passages_are_numbered_and_say_where_they_come_from():
-    shown = passages([hit("Send it back within 30 days.", heading="Time limits"), hit("No fee.", title="Prices", rank=2)])
+    shown = passages(
+        [hit("Send it back within 30 days.", heading="Time limits"), hit("No fee.", title="Prices", rank=2)]
+    )
     assert shown == "[1] Returns > Time limits\nSend it back within 30 days.\n\n[2] Prices\nNo fee."
 
 
 def test_a_prompt_is_in_the_language_of_its_question():
     english = render("grounded", "How long?", language="en", hits=[hit("30 days.")])
     chinese = render("grounded", "多久？", language="zh", hits=[hit("三十天。")])
-    assert REFUSAL["en"] in english[0]["content"] and english[-1]["content"].endswith("Question: How long?\nShort answer:")
+    assert REFUSAL["en"] in english[0]["content"] and english[-1]["content"].endswith(
+        "Question: How long?\nShort answer:"
+    )
     assert REFUSAL["zh"] in chinese[0]["content"] and chinese[-1]["content"].endswith("问题：多久？\n简短回答：")
 
 
@@ -37,7 +41,9 @@ def test_examples_are_earlier_turns():
 
 def test_which_templates_read_passages():
     assert {name: reads_passages(name) for name in templates()} == {
-        "answer": False, "chain-of-thought": False, "grounded": True
+        "answer": False,
+        "chain-of-thought": False,
+        "grounded": True,
     }
 
 
@@ -61,15 +67,27 @@ def test_an_unknown_template_lists_the_known():
     assert "grounded" in error.value.tip
 
 
-@pytest.mark.parametrize("text", [
-    "Not in the documents.", "not in the document", "The passages do not contain the answer.", "I don't know.",
-    "文档中没有。", "段落中没有提到。", "无法确定。", "There is no information about this.", "The answer is not given.",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Not in the documents.",
+        "not in the document",
+        "The passages do not contain the answer.",
+        "I don't know.",
+        "文档中没有。",
+        "段落中没有提到。",
+        "无法确定。",
+        "There is no information about this.",
+        "The answer is not given.",
+    ],
+)
 def test_refusals_are_seen(text):
     assert is_refusal(text)
 
 
-@pytest.mark.parametrize("text", ["30 days", "", "No fee is charged.", "Not later than May", "三十天", "没有费用", "No"])
+@pytest.mark.parametrize(
+    "text", ["30 days", "", "No fee is charged.", "Not later than May", "三十天", "没有费用", "No"]
+)
 def test_answers_are_not_taken_for_refusals(text):
     assert not is_refusal(text)
 

@@ -8,7 +8,13 @@ import pytest
 from tunewise.errors import DataMistake
 from tunewise.nouns import Gold, Question
 from tunewise.questions import (
-    check_questions, find_leaks, import_dataset, load_questions, question_json, save_questions, split_questions,
+    check_questions,
+    find_leaks,
+    import_dataset,
+    load_questions,
+    question_json,
+    save_questions,
+    split_questions,
 )
 
 
@@ -17,7 +23,9 @@ def test_a_file_comes_back_as_it_was(tmp_path):
         Question("a", "How long?", ("30 days", "thirty days"), (Gold("r.md", 3, 10),), kind="table", split="train"),
         Question("b", "多久？", answerable=False, language="zh", split="validation"),
         Question("c", "Write it.", ("A | b",), (Gold("r.md"),), need="form", rules=(("max_lines", 1), ("regex", "^A"))),
-        Question("d", "What term?", ("field return",), need="terms", rules=(("terms", ("field return",)),), groups=("hr",)),
+        Question(
+            "d", "What term?", ("field return",), need="terms", rules=(("terms", ("field return",)),), groups=("hr",)
+        ),
     ]
     save_questions(tmp_path / "q.jsonl", questions)
     assert load_questions(tmp_path / "q.jsonl") == questions
@@ -26,8 +34,11 @@ def test_a_file_comes_back_as_it_was(tmp_path):
 def test_all_faults_of_a_file_are_listed_with_their_lines(tmp_path):
     path = tmp_path / "q.jsonl"
     lines = [
-        '{"id": "a", "question": "Fine?", "answers": ["yes"]}', "{broken", '{"id": "a", "question": "Again?", "answers": ["x"]}',
-        '{"id": "b", "question": "", "answers": ["x"]}', '{"id": "c", "question": "No answer?"}',
+        '{"id": "a", "question": "Fine?", "answers": ["yes"]}',
+        "{broken",
+        '{"id": "a", "question": "Again?", "answers": ["x"]}',
+        '{"id": "b", "question": "", "answers": ["x"]}',
+        '{"id": "c", "question": "No answer?"}',
         '{"id": "d", "question": "Odd?", "answers": ["x"], "colour": 1}',
         '{"id": "e", "question": "Span?", "answers": ["x"], "gold": [{"document": "r", "start": 9, "end": 3}]}',
     ]
@@ -45,8 +56,10 @@ def test_gold_that_does_not_match_the_documents_is_found():
     good = Question("a", "How long?", ("30 days",), (Gold("r.md", 20, 27),))
     assert check_questions([good], documents) == []
     bad = [
-        Question("b", "?", ("30 days",), (Gold("x.md", 0, 4),)), Question("c", "?", ("30 days",), (Gold("r.md", 20, 99),)),
-        Question("d", "?", ("30 days",), (Gold("r.md", 0, 4),)), Question("e", "?", ("30 days",), (Gold("r.md", 19, 27),)),
+        Question("b", "?", ("30 days",), (Gold("x.md", 0, 4),)),
+        Question("c", "?", ("30 days",), (Gold("r.md", 20, 99),)),
+        Question("d", "?", ("30 days",), (Gold("r.md", 0, 4),)),
+        Question("e", "?", ("30 days",), (Gold("r.md", 19, 27),)),
     ]
     faults = check_questions(bad, documents)
     assert [fault[0] for fault in faults] == ["b", "c", "d", "e"]
@@ -63,7 +76,9 @@ def made(count: int = 240, seed: int = 0) -> list[Question]:
         if i % 8 == 7:
             questions.append(Question(f"q{i}", words, answerable=False, kind="unanswerable"))
         else:
-            questions.append(Question(f"q{i}", words, ("x",), (Gold(document, start, start + 8),), kind=("one", "two")[i % 2]))
+            questions.append(
+                Question(f"q{i}", words, ("x",), (Gold(document, start, start + 8),), kind=("one", "two")[i % 2])
+            )
     return questions
 
 
@@ -93,21 +108,43 @@ def test_leaks_are_named_with_their_reason():
 
 def test_chinese_wording_leaks_are_found():
     train = [Question("a", "出差住宿费的报销上限是多少？", ("x",), split="train", language="zh")]
-    test = [Question("b", "出差住宿费报销上限是多少", ("x",), language="zh"), Question("c", "新员工多久转正？", ("x",), language="zh")]
+    test = [
+        Question("b", "出差住宿费报销上限是多少", ("x",), language="zh"),
+        Question("c", "新员工多久转正？", ("x",), language="zh"),
+    ]
     assert [pair[1] for pair in find_leaks(train, test)] == ["b"]
 
 
 def test_an_import_keeps_every_span(tmp_path):
     text = "  Leading space. The lake is 30 m deep. 湖很深。"
     start = text.index("30 m")
-    (tmp_path / "x.docs.jsonl").write_text(json.dumps({"doc_id": "x:1", "title": "Lake", "text": text}), encoding="utf-8")
+    (tmp_path / "x.docs.jsonl").write_text(
+        json.dumps({"doc_id": "x:1", "title": "Lake", "text": text}), encoding="utf-8"
+    )
     rows = [
-        {"qid": "1", "question": "How deep?", "answers": ["30 m"], "answerable": True, "type": "extractive", "lang": "en", "split": "val",
-         "gold": [{"doc_id": "x:1", "start": start, "end": start + 4, "text": "30 m"}]},
-        {"qid": "2", "question": "How wide?", "answers": [], "answerable": False, "gold": [], "split": "test", "lang": "en"},
+        {
+            "qid": "1",
+            "question": "How deep?",
+            "answers": ["30 m"],
+            "answerable": True,
+            "type": "extractive",
+            "lang": "en",
+            "split": "val",
+            "gold": [{"doc_id": "x:1", "start": start, "end": start + 4, "text": "30 m"}],
+        },
+        {
+            "qid": "2",
+            "question": "How wide?",
+            "answers": [],
+            "answerable": False,
+            "gold": [],
+            "split": "test",
+            "lang": "en",
+        },
     ]
+    rows.append({"qid": "3", "question": " ", "answers": ["30 m"], "gold": [], "split": "train", "lang": "en"})
     (tmp_path / "x.questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert import_dataset(tmp_path / "x.docs.jsonl", tmp_path / "x.questions.jsonl", tmp_path / "out") == (1, 2)
+    assert import_dataset(tmp_path / "x.docs.jsonl", tmp_path / "x.questions.jsonl", tmp_path / "out") == (1, 2, ["3"])
     first, second = load_questions(tmp_path / "out" / "questions.jsonl")
     written = (tmp_path / "out" / "documents" / first.gold[0].document).read_text(encoding="utf-8").strip()
     assert written[first.gold[0].start : first.gold[0].end] == "30 m"
@@ -117,3 +154,9 @@ def test_an_import_keeps_every_span(tmp_path):
 def test_a_line_holds_no_defaults_that_say_nothing():
     assert set(question_json(Question("a", "Q?", ("x",)))) >= {"id", "question", "answers", "gold", "split"}
     assert "rules" not in question_json(Question("a", "Q?", ("x",)))
+
+
+def test_odd_line_breaks_inside_a_text_do_not_break_its_line(tmp_path):
+    questions = [Question("a", "Before\u2028after\x85end?", ("x\u2029y",)), Question("b", "Next?", ("z",))]
+    save_questions(tmp_path / "q.jsonl", questions)
+    assert load_questions(tmp_path / "q.jsonl") == questions

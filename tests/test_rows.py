@@ -9,15 +9,22 @@ from tunewise.training import RECIPES, TrainingSettings, raft_rows, sft_rows
 
 TEXT = "Send it back within 30 days. The fee is 5 EUR. Ask the store. Nothing else is known."
 SENTENCES = [(0, 28), (29, 46), (47, 61), (62, 84)]
-CHUNKS = [Chunk(f"c{i}", "r.md", "rev", a, b, TEXT[a:b], groups=("hr",) if i == 2 else ()) for i, (a, b) in enumerate(SENTENCES)]
+CHUNKS = [
+    Chunk(f"c{i}", "r.md", "rev", a, b, TEXT[a:b], groups=("hr",) if i == 2 else ())
+    for i, (a, b) in enumerate(SENTENCES)
+]
 ANSWERABLE = Question("a", "How long?", ("30 days",), (Gold("r.md", 20, 27),), split="train")
-TWO = Question("t", "How long and how much?", ("30 days, 5 EUR",), (Gold("r.md", 20, 27), Gold("r.md", 40, 45)), split="train")
+TWO = Question(
+    "t", "How long and how much?", ("30 days, 5 EUR",), (Gold("r.md", 20, 27), Gold("r.md", 40, 45)), split="train"
+)
 UNANSWERABLE = Question("u", "Who founded it?", answerable=False, split="train")
 CHINESE = Question("z", "谁创立的？", answerable=False, language="zh", split="train")
 
 
 def retrieve_of(*numbers: int):
-    return lambda queries: [[Hit(CHUNKS[n], 1 / (rank + 1), rank + 1) for rank, n in enumerate(numbers)] for _ in queries]
+    return lambda queries: [
+        [Hit(CHUNKS[n], 1 / (rank + 1), rank + 1) for rank, n in enumerate(numbers)] for _ in queries
+    ]
 
 
 def oracle(question):
@@ -66,7 +73,11 @@ def test_rows_keep_the_rights_and_documents_that_went_in():
 
 
 def test_the_same_seed_gives_the_same_rows():
-    make = lambda: raft_rows([ANSWERABLE, TWO] * 20, retrieve_of(0, 1, 2), oracle, shuffle=0.5, without_oracle=0.2, seed=3)[0]  # noqa: E731
+    def make():
+        return raft_rows(
+            [ANSWERABLE, TWO] * 20, retrieve_of(0, 1, 2), oracle, shuffle=0.5, without_oracle=0.2, seed=3
+        )[0]
+
     assert make() == make()
 
 

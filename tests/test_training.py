@@ -1,4 +1,4 @@
-"""The trainer on a tiny random model: same tokens as answering, loss only on completions, resumed runs, checked adapters."""
+"""The trainer on a tiny random model: tokens as in answering, loss only on completions, resumed runs, adapters."""
 
 import json
 
@@ -19,16 +19,30 @@ def tiny(tmp_path_factory):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     folder = tmp_path_factory.mktemp("tiny")
-    vocabulary = {"<pad>": 0, "<eos>": 1} | {c: i + 2 for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary = {"<pad>": 0, "<eos>": 1} | {
+        c: i + 2 for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    }
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>")
-    fast.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    fast.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=1024, pad_token_id=0, eos_token_id=1, bos_token_id=1, tie_word_embeddings=True,
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=1024,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=1,
+        tie_word_embeddings=True,
         initializer_range=0.3,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
@@ -37,7 +51,9 @@ def tiny(tmp_path_factory):
 
 TEXT = "Send it back within 30 days. The fee is 5 EUR."
 CHUNKS = [Chunk("c0", "r.md", "v", 0, 28, TEXT[:28]), Chunk("c1", "r.md", "v", 29, 46, TEXT[29:])]
-QUESTIONS = [Question(f"q{i}", f"How long {i}?", ("30 days",), (Gold("r.md", 20, 27),), split="train") for i in range(12)]
+QUESTIONS = [
+    Question(f"q{i}", f"How long {i}?", ("30 days",), (Gold("r.md", 20, 27),), split="train") for i in range(12)
+]
 
 
 def rows():

@@ -46,9 +46,11 @@ def make_ask(
     retriever: Retrieve | None = None,
     examples: Sequence[tuple[str, str]] = (),
 ) -> Ask:
-    """The callable that answers as `approach` says. `retriever(queries, groups=...)` gives the passages of each query."""
+    """The callable that answers as `approach` says; `retriever(queries, groups=...)` gives each query's passages."""
     if bool(approach.index) != (retriever is not None):
-        raise ConfigMistake(f"approach {approach.name}: {'an index needs a retriever' if approach.index else 'it reads no index'}")
+        raise ConfigMistake(
+            f"approach {approach.name}: {'an index needs a retriever' if approach.index else 'it reads no index'}"
+        )
     if retriever is not None and not reads_passages(approach.prompt):
         raise ConfigMistake(
             f"approach {approach.name} reads an index, but its prompt {approach.prompt!r} has no place for passages",
@@ -77,9 +79,15 @@ def make_ask(
             refused = is_refusal(text)
             answers.append(
                 Answer(
-                    question=question.id, text=text, raw=said.text, hits=tuple(hits),
-                    citations=() if refused else citations, refused=refused,
-                    tokens_in=said.tokens_in, tokens_out=said.tokens_out, seconds=said.seconds + searching,
+                    question=question.id,
+                    text=text,
+                    raw=said.text,
+                    hits=tuple(hits),
+                    citations=() if refused else citations,
+                    refused=refused,
+                    tokens_in=said.tokens_in,
+                    tokens_out=said.tokens_out,
+                    seconds=said.seconds + searching,
                 )
             )
         return answers

@@ -24,8 +24,11 @@ def machine() -> dict[str, str | int]:
                 break
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
     return {
-        "processor": processor, "cores": os.cpu_count() or 1, "memory_gib": memory,
-        "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version(),
+        "processor": processor,
+        "cores": os.cpu_count() or 1,
+        "memory_gib": memory,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
     }
 
 
@@ -42,7 +45,7 @@ def versions() -> dict[str, str]:
 
 
 def reset_peak() -> bool:
-    """Start a new measurement of the peak memory; False where the system cannot (the peak is then of the whole process)."""
+    """Start to measure the peak memory anew; False where the system cannot (then the peak is the whole process's)."""
     try:
         # Linux: 5 resets VmHWM, see proc_pid_clear_refs(5).
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -147,7 +147,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How passages are found: `mode` hybrid, dense or lexical; at most `k` passages and `budget` tokens of the model."""
+    """How passages are found: `mode` hybrid, dense or lexical; at most `k` passages, `budget` tokens of the model."""
 
     mode: str = "hybrid"
     k: int = 3
@@ -315,7 +315,8 @@ class Comparison:
     """All approaches on one question set. `standings` is sorted by quality, best first.
 
     `rows` is {question id: {approach: Row}}; `questions` the questions themselves; `null` the self-test (the same
-    approach twice, DESIGN section 5.6); `detectable` the minimum detectable difference of `metric` with this many questions.
+    approach twice, DESIGN section 5.6); `detectable` the minimum detectable difference of `metric` with this many
+    questions.
     """
 
     metric: str

@@ -23,8 +23,10 @@ REFUSAL = {"en": "Not in the documents.", "zh": "文档中没有。"}
 
 _REFUSALS = re.compile(
     r"^(not in the documents?|(the )?(answer|information) is not (in|given|found|stated|available|provided|mentioned)"
-    r"|(the )?(passages?|documents?|text|context)( provided)? (do|does) not (say|hold|contain|mention|state|provide|include|specify)"
-    r"|there is no information|no answer|i (do not|don t|cannot|can t) (know|answer|find)|unanswerable|not (stated|specified|mentioned)$"
+    r"|(the )?(passages?|documents?|text|context)( provided)? (do|does) not"
+    r" (say|hold|contain|mention|state|provide|include|specify)"
+    r"|there is no information|no answer|i (do not|don t|cannot|can t) (know|answer|find)|unanswerable"
+    r"|not (stated|specified|mentioned)$"
     r"|文档中(没有|未)|段落中(没有|未)|文中(没有|未)|(我)?不知道|无法(回答|确定|得知)|没有(提到|说明|相关信息)|未(提及|说明))",
 )
 _FIELD = re.compile(r"\{(passages|question|refusal)\}")
@@ -53,7 +55,8 @@ def _template(name: str) -> dict[str, dict[str, str]]:
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not path.is_file():
         raise ConfigMistake(
-            f"there is no prompt template {name!r}", tip=f"known: {', '.join(templates())}, or a path that ends in .toml"
+            f"there is no prompt template {name!r}",
+            tip=f"known: {', '.join(templates())}, or a path that ends in .toml",
         )
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -116,14 +119,16 @@ def render(
     values = {"refusal": REFUSAL[_language(language)], "passages": passages(hits), "question": question.strip()}
     messages = [{"role": "system", "content": _fill(wording["system"], values)}] if wording.get("system") else []
     for asked, answered in examples:
-        messages.append({"role": "user", "content": _fill(wording["user"], values | {"question": asked, "passages": ""}).strip()})
+        messages.append(
+            {"role": "user", "content": _fill(wording["user"], values | {"question": asked, "passages": ""}).strip()}
+        )
         messages.append({"role": "assistant", "content": answered})
     messages.append({"role": "user", "content": _fill(wording["user"], values).strip()})
     return messages
 
 
 def final_answer(template: str, text: str, *, language: str) -> str:
-    """The part of a model's text that is the answer: after the template's marker, if it has one and the model wrote it."""
+    """The part of a model's text that is the answer: what follows the template's marker, if it has one and it was written."""
     marker = _template(template)[_language(language)].get("answer_after", "")
     if not marker:
         return text.strip()

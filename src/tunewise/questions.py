@@ -36,21 +36,31 @@ def _question(value: Any) -> Question:
     if not isinstance(answers, list) or not all(isinstance(item, str) and item.strip() for item in answers):
         raise ValueError("'answers' is a list of texts")
     gold = value.get("gold", [])
-    if not isinstance(gold, list) or not all(isinstance(item, dict) and isinstance(item.get("document"), str) for item in gold):
+    if not isinstance(gold, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("document"), str) for item in gold
+    ):
         raise ValueError("'gold' is a list of {document, start, end}")
     spans = tuple(Gold(item["document"], int(item.get("start", 0)), int(item.get("end", 0))) for item in gold)
     rules = value.get("rules", {})
     if not isinstance(rules, dict):
         raise ValueError("'rules' is a JSON object")
-    plain = {key: value[key] for key in ("id", "question", "answerable", "kind", "split", "need", "language") if key in value}
+    plain = {
+        key: value[key] for key in ("id", "question", "answerable", "kind", "split", "need", "language") if key in value
+    }
     question = Question(
-        **plain, answers=tuple(answers), gold=spans,
-        rules=tuple(sorted((key, json.dumps(item) if isinstance(item, dict) else tuple(item) if isinstance(item, list) else item)
-                           for key, item in rules.items())),
+        **plain,
+        answers=tuple(answers),
+        gold=spans,
+        rules=tuple(
+            sorted(
+                (key, json.dumps(item) if isinstance(item, dict) else tuple(item) if isinstance(item, list) else item)
+                for key, item in rules.items()
+            )
+        ),
         groups=tuple(value.get("groups", [])),
     )
     if question.answerable and not question.answers:
-        raise ValueError("it has no answers; an unanswerable question says \"answerable\": false")
+        raise ValueError('it has no answers; an unanswerable question says "answerable": false')
     return question
 
 
@@ -62,7 +72,7 @@ def load_questions(path: Path) -> list[Question]:
     questions: list[Question] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -77,7 +87,8 @@ def load_questions(path: Path) -> list[Question]:
     if faults:
         raise DataMistake(
             f"{path}: {len(faults)} broken line(s), {len(questions)} good one(s)",
-            tip="mend the lines and run the command again", faults=tuple(faults),
+            tip="mend the lines and run the command again",
+            faults=tuple(faults),
         )
     if not questions:
         raise DataMistake(f"{path} holds no question", tip="one JSON object on each line")
@@ -97,7 +108,7 @@ def save_questions(path: Path, questions: Iterable[Question]) -> None:
 
 
 def check_questions(questions: Sequence[Question], documents: Mapping[str, str]) -> list[str]:
-    """Every fault of questions against the texts of their documents: missing documents, spans outside, spans off words."""
+    """Every fault of questions against their documents' texts: missing documents, spans outside, spans off words."""
     faults = []
     for question in questions:
         for gold in question.gold:
@@ -105,11 +116,17 @@ def check_questions(questions: Sequence[Question], documents: Mapping[str, str])
             if text is None:
                 faults.append(f"{question.id}: there is no document {gold.document!r}")
             elif gold.end > len(text):
-                faults.append(f"{question.id}: its gold span {gold.start}..{gold.end} lies beyond {gold.document} ({len(text)} characters)")
+                faults.append(
+                    f"{question.id}: its gold span {gold.start}..{gold.end} lies beyond {gold.document} "
+                    f"({len(text)} characters)"
+                )
             elif gold.end and not text[gold.start : gold.end].strip():
                 faults.append(f"{question.id}: its gold span {gold.start}..{gold.end} of {gold.document} is blank")
             elif gold.end and text[gold.start : gold.end] != text[gold.start : gold.end].strip():
-                faults.append(f"{question.id}: its gold span {gold.start}..{gold.end} of {gold.document} begins or ends with space")
+                faults.append(
+                    f"{question.id}: its gold span {gold.start}..{gold.end} of {gold.document} "
+                    "begins or ends with space"
+                )
         spans = [documents[g.document][g.start : g.end] for g in question.gold if g.end and g.document in documents]
         # One span that shares no word with any answer is most often an offset of another version of the text.
         if question.need == "facts" and len(question.gold) == 1 and spans and question.answers:
@@ -146,7 +163,13 @@ def find_leaks(train: Sequence[Question], test: Sequence[Question]) -> list[tupl
         for gold in question.gold:
             for other, learned in by_document.get(gold.document, ()):
                 if gold.end and other.start < gold.end and gold.start < other.end:
-                    leaks.append((learned.id, question.id, f"both rest on {gold.document} {max(gold.start, other.start)}..{min(gold.end, other.end)}"))
+                    leaks.append(
+                        (
+                            learned.id,
+                            question.id,
+                            f"both rest on {gold.document} {max(gold.start, other.start)}..{min(gold.end, other.end)}",
+                        )
+                    )
         wanted = _grams(question.question)
         shared: dict[int, int] = defaultdict(int)
         for gram in wanted:
@@ -160,13 +183,18 @@ def find_leaks(train: Sequence[Question], test: Sequence[Question]) -> list[tupl
 
 
 def split_questions(
-    questions: Sequence[Question], *, seed: int = 0, test: float = 0.4, validation: float = 0.15, untouched: float = 0.35
+    questions: Sequence[Question],
+    *,
+    seed: int = 0,
+    test: float = 0.4,
+    validation: float = 0.15,
+    untouched: float = 0.35,
 ) -> list[Question]:
     """The same questions with `split` set, so that no training question leaks into validation or test.
 
     Questions that share a gold span or nearly their wording stay together (connected components). First, whole
-    documents go to the test side until `untouched` of the test questions come from documents that no training question touches; then
-    components are dealt out within each kind until the shares are met. Deterministic for a seed.
+    documents go to the test side until `untouched` of the test questions come from documents that no training question
+    touches; then components are dealt out within each kind until the shares are met. Deterministic for a seed.
     """
     order = random.Random(seed)
     group = _components(questions)
@@ -186,7 +214,9 @@ def split_questions(
     split: dict[int, str] = {}
     reserved: set[str] = set()
     for document in documents:
-        held = sum(1 for root, where in split.items() for q in members[root] if q.documents and set(q.documents) <= reserved)
+        held = sum(
+            1 for root, where in split.items() for q in members[root] if q.documents and set(q.documents) <= reserved
+        )
         if held >= untouched * wanted["test"]:
             break
         reserved.add(document)
@@ -230,11 +260,12 @@ def _components(questions: Sequence[Question]) -> list[int]:
     return [find(i) for i in range(len(questions))]
 
 
-def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, int]:
+def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, int, list[str]]:
     """Convert `X.docs.jsonl` and `X.questions.jsonl` into a folder of text files and our question file.
 
-    Reads documents as {doc_id, title, text} and questions as {qid, question, answers, answerable, gold: [{doc_id, start,
-    end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each.
+    Reads documents as {doc_id, title, text} and questions as {qid, question, answers, answerable, gold: [{doc_id,
+    start, end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each, and the ids
+    of those left out because they ask nothing.
     """
     from tunewise.store import read_jsonl
 
@@ -249,20 +280,35 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
         # Readers strip white space at both ends; offsets move with it.
         shift[value["doc_id"]] = len(text) - len(text.lstrip())
         write_text(out / "documents" / name, text.strip() + "\n")
-    converted = []
+    converted, blank = [], []
     for _, value in read_jsonl(questions):
+        if not value["question"].strip():
+            blank.append(value["qid"])
+            continue
         answers = tuple(dict.fromkeys(a for a in value.get("answers", []) if isinstance(a, str) and a.strip()))
         answerable = bool(value.get("answerable", True)) and bool(answers)
         gold = tuple(
-            Gold(names[g["doc_id"]], *((g["start"] - shift[g["doc_id"]], g["end"] - shift[g["doc_id"]]) if "start" in g else (0, 0)))
-            for g in value.get("gold", []) if answerable
+            Gold(
+                names[g["doc_id"]],
+                *((g["start"] - shift[g["doc_id"]], g["end"] - shift[g["doc_id"]]) if "start" in g else (0, 0)),
+            )
+            for g in value.get("gold", [])
+            if answerable
         )
-        split = {"val": "validation", "validation": "validation", "train": "train"}.get(value.get("split", "test"), "test")
+        split = {"val": "validation", "validation": "validation", "train": "train"}.get(
+            value.get("split", "test"), "test"
+        )
         converted.append(
             Question(
-                id=value["qid"], question=value["question"], answers=answers if answerable else (), gold=gold,
-                answerable=answerable, kind=value.get("type") or "fact", split=split, language=value.get("lang", "en"),
+                id=value["qid"],
+                question=value["question"],
+                answers=answers if answerable else (),
+                gold=gold,
+                answerable=answerable,
+                kind=value.get("type") or "fact",
+                split=split,
+                language=value.get("lang", "en"),
             )
         )
     save_questions(out / "questions.jsonl", converted)
-    return len(names), len(converted)
+    return len(names), len(converted), blank

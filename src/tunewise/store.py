@@ -65,16 +65,16 @@ def write_bytes(path: Path, data: bytes) -> str:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        aside = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            aside.chmod(0o644)
+            aside.replace(path)
         except BaseException:
-            if os.path.exists(name):
-                os.unlink(name)
+            aside.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
     return sha256(data)
@@ -170,7 +170,7 @@ def project_folder(root: Path) -> Path:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold a file as the only writer; a second one gets `Failed` with the holder's process id. Dies with its process."""
+    """Hold a file as the only writer; a second gets `Failed` with the holder's process id. Dies with its process."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

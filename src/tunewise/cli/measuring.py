@@ -24,7 +24,8 @@ def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
     command(app, "tune", example="tunewise tune sft\ntunewise tune raft --model ./my-model")(tune)
     command(app, "compare", example="tunewise compare\ntunewise compare --approach rag --approach raft --min 0.4")(
-        compare)
+        compare
+    )
     command(app, "report", example="tunewise report --output report.html\ntunewise report --language zh")(report)
 
 
@@ -52,11 +53,17 @@ def tune(
 
 def compare(
     *,
-    approach: Annotated[list[str] | None, typer.Option("--approach", "-a", envvar="TUNEWISE_APPROACH",
-                                                       help="Only this one; may be repeated.")] = None,
+    approach: Annotated[
+        list[str] | None,
+        typer.Option("--approach", "-a", envvar="TUNEWISE_APPROACH", help="Only this one; may be repeated."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(envvar="TUNEWISE_LIMIT", min=1, help="At most so many.")] = None,
-    minimum: Annotated[float | None, typer.Option("--min", envvar="TUNEWISE_MIN", min=0.0, max=1.0,
-                                                  help="Exit with 3 when the best quality is below this.")] = None,
+    minimum: Annotated[
+        float | None,
+        typer.Option(
+            "--min", envvar="TUNEWISE_MIN", min=0.0, max=1.0, help="Exit with 3 when the best quality is below this."
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="The base model [TUNEWISE_MODEL].")] = None,
     questions: Annotated[Path | None, typer.Option(help="The question file [TUNEWISE_QUESTIONS].")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh, also of the report [TUNEWISE_LANGUAGE].")] = None,
@@ -72,7 +79,10 @@ def compare(
     with progress() as report_progress:
         result = job(project, approaches=approach or None, limit=limit, progress=report_progress, on_standing=_standing)
     if manners.json:
-        out_json(reports.as_json(result.comparison, result.recommendation, needs=project.needs) | {"folder": str(result.folder)})
+        out_json(
+            reports.as_json(result.comparison, result.recommendation, needs=project.needs)
+            | {"folder": str(result.folder)}
+        )
     else:
         out(reports.terminal(result.comparison, result.recommendation, language=project.language, needs=project.needs))
     say(message("compare_done", folder=result.folder))
@@ -85,14 +95,26 @@ def compare(
 
 def _standing(standing: Standing) -> None:
     quality = standing.metrics["quality"]
-    say(message("standing", name=standing.approach.name, mean=quality.mean, low=quality.low, high=quality.high,
-                seconds=standing.seconds_p50))
+    say(
+        message(
+            "standing",
+            name=standing.approach.name,
+            mean=quality.mean,
+            low=quality.low,
+            high=quality.high,
+            seconds=standing.seconds_p50,
+        )
+    )
 
 
 def report(
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT",
-                                                help="A file; .html, .md, .json and .txt say the form.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", envvar="TUNEWISE_OUTPUT", help="A file; .html, .md, .json and .txt say the form."
+        ),
+    ] = None,
     form: Annotated[Form | None, typer.Option("--format", envvar="TUNEWISE_FORMAT", help="The form.")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh [TUNEWISE_LANGUAGE].")] = None,
 ) -> None:

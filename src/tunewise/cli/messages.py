@@ -53,6 +53,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{questions} questions and {documents} documents in {folder}",
         "已在 {folder} 写入 {questions} 个问题和 {documents} 个文档",
     ),
+    "import_blank": (
+        "{count} question(s) ask nothing and were left out: {ids}",
+        "有 {count} 个问题没有内容，已略去：{ids}",
+    ),
     "import_need": (
         "a question file named X.questions.jsonl is needed, not {path}",
         "需要名为 X.questions.jsonl 的问题文件，而不是 {path}",

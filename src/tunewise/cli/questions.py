@@ -11,7 +11,7 @@ import typer
 from tunewise.cli.documents import confirm, project_of
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
-from tunewise.cli.terminal import error, following, manners, out, out_json
+from tunewise.cli.terminal import error, following, manners, out, out_json, warn
 from tunewise.errors import DataMistake, GateFailed, UserMistake
 
 
@@ -97,9 +97,11 @@ def import_questions(
     for file in (path, docs):
         if not file.is_file():
             raise UserMistake(message("no_file", path=file), tip="tunewise questions import --help")
-    documents, questions = import_dataset(docs, path, output)
+    documents, questions, blank = import_dataset(docs, path, output)
+    if blank:
+        warn(message("import_blank", count=len(blank), ids=", ".join(blank[:5])))
     if manners.json:
-        out_json({"folder": output, "questions": questions, "documents": documents})
+        out_json({"folder": output, "questions": questions, "documents": documents, "left_out": blank})
     else:
         out(message("import_done", questions=questions, documents=documents, folder=output))
     following(f"tunewise init {output} && tunewise ingest --config {output}/tunewise.toml")

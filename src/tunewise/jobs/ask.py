@@ -63,10 +63,14 @@ def ask(
         if chosen.recipe:
             made = plan(project, chosen.recipe, questions, model=chosen.model, retrieval=chosen.retrieval, books=books)
             if not made.folder.joinpath("tunewise.json").is_file():
-                raise ConfigMistake(f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.recipe}")
+                raise ConfigMistake(
+                    f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.recipe}"
+                )
             adapter = build(made, progress=lambda phase, done, total: None)
         model = _model(chosen.model, adapter)
         retriever = books.retriever(chosen.retrieval, model.count_tokens) if chosen.index else None
         examples = choose_examples([q for q in questions if q.split == "train"], chosen.examples)
-        used = replace(chosen, index=books.index.fingerprint if chosen.index else None, adapter=str(adapter) if adapter else None)
+        used = replace(
+            chosen, index=books.index.fingerprint if chosen.index else None, adapter=str(adapter) if adapter else None
+        )
         return make_ask(used, model=model, retriever=retriever, examples=examples)([asked])[0], used

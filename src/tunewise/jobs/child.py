@@ -26,7 +26,7 @@ def _work(function: Callable[..., Any], arguments: dict[str, Any], pipe: Connect
 
 
 def in_child(function: Callable[..., Any], arguments: dict[str, Any], *, progress: Progress, what: str) -> Any:
-    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` when it died (for want of memory, say)."""
+    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died (memory ran out, say)."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(function, arguments, there), name="tunewise-" + what)
@@ -40,7 +40,8 @@ def in_child(function: Callable[..., Any], arguments: dict[str, Any], *, progres
                 process.join()
                 raise Failed(
                     f"{what} ended without a result (exit code {process.exitcode})",
-                    tip="exit code -9 mostly means that memory ran out: close other programs, or use a smaller model or batch",
+                    tip="exit code -9 mostly means that memory ran out: "
+                    "close other programs, or use a smaller model or batch",
                 ) from None
             if kind == "progress":
                 progress(*value)

@@ -79,7 +79,8 @@ def compare(
             if faults := check_questions(asked, texts):
                 raise DataMistake(
                     f"{len(faults)} fault(s) in {project.questions} against the documents",
-                    tip="tunewise questions check lists them; tunewise ingest if documents changed", faults=tuple(faults),
+                    tip="tunewise questions check lists them; tunewise ingest if documents changed",
+                    faults=tuple(faults),
                 )
         runs: list[Run] = []
         scored = partial(score, glossary=glossary)
@@ -152,7 +153,12 @@ def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> Non
 
 
 def _effort(approach: Approach) -> tuple[bool, bool, int, int]:
-    return (approach.recipe is not None, approach.index is not None, approach.decoding.max_new_tokens, approach.examples)
+    return (
+        approach.recipe is not None,
+        approach.index is not None,
+        approach.decoding.max_new_tokens,
+        approach.examples,
+    )
 
 
 def _measure(
@@ -170,7 +176,9 @@ def _measure(
     cost, trained_on = Cost(labels=len(examples)), frozenset(question.id for question in learned if examples)
     adapter: Path | None = None
     if approach.recipe:
-        made = plan(project, approach.recipe, questions, model=approach.model, retrieval=approach.retrieval, books=books)
+        made = plan(
+            project, approach.recipe, questions, model=approach.model, retrieval=approach.retrieval, books=books
+        )
         adapter = build(made, progress=progress)
         cost, trained_on = _training_cost(made, adapter), frozenset(row.question for row in made.rows)
     if approach.index:
@@ -180,9 +188,13 @@ def _measure(
         cost = replace(cost, index_seconds=seconds, artefact_bytes=cost.artefact_bytes + size)
     approach = replace(approach, adapter=adapter.name if adapter else None)
     identity = {
-        "model": describe_model(approach.model, adapter=adapter), "template": template_fingerprint(approach.prompt),
+        "model": describe_model(approach.model, adapter=adapter),
+        "template": template_fingerprint(approach.prompt),
         "questions": fingerprint([question_json(question) for question in asked]),
-        "examples": fingerprint(list(examples)), "code": __version__, "machine": machine(), "versions": versions(),
+        "examples": fingerprint(list(examples)),
+        "code": __version__,
+        "machine": machine(),
+        "versions": versions(),
         "seed": approach.decoding.seed,
     }
     place = run_folder(folder, approach, identity)
@@ -200,8 +212,16 @@ def _measure(
         return replace(cost, alone_seconds=alone, peak_memory_bytes=peak_memory())
 
     run = evaluate(
-        ask, asked, approach=approach, score=scored, folder=place, identity=identity, batch=32, cost=costs,
-        trained_on=trained_on, progress=lambda name, done, total: progress(phase, done, total),
+        ask,
+        asked,
+        approach=approach,
+        score=scored,
+        folder=place,
+        identity=identity,
+        batch=32,
+        cost=costs,
+        trained_on=trained_on,
+        progress=lambda name, done, total: progress(phase, done, total),
     )
     del model, ask, retriever
     gc.collect()
@@ -215,7 +235,10 @@ def _spread(questions: Sequence[Question], count: int) -> list[Question]:
 def _training_cost(made: Plan, adapter: Path) -> Cost:
     about = read_json(adapter / "tunewise.json")
     return Cost(
-        train_seconds=about["seconds"], train_tokens=about["tokens"], trained_parameters=about["trained_parameters"],
+        train_seconds=about["seconds"],
+        train_tokens=about["tokens"],
+        trained_parameters=about["trained_parameters"],
         artefact_bytes=sum(file.stat().st_size for file in adapter.glob("*") if file.is_file()),
-        train_memory_bytes=about["peak_memory_bytes"], labels=len(made.rows),
+        train_memory_bytes=about["peak_memory_bytes"],
+        labels=len(made.rows),
     )

@@ -66,10 +66,15 @@ def demo(
     copy_example(example(), folder)
     project = load_project(folder)
     result = ingest(
-        project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens, groups=project.groups, progress=progress
+        project.documents,
+        project=project.root,
+        embedder=project.embedder,
+        tokens=project.tokens,
+        groups=project.groups,
+        progress=progress,
     )
     say(f"{result.documents} documents, {result.generation.chunks} passages, index ready after {result.seconds:.0f} s")
-    question = "How much does the customer pay if the bench check finds no fault?"
+    question = "What is the monthly limit of the company card?"
     answer, approach = ask(project, question, approach="rag")
     say(f"first answer ({approach.name}, not tuned yet): {question}")
     say(f"  {answer.text}")
@@ -78,7 +83,10 @@ def demo(
         say(f"  source: {citation.document} [{citation.start}:{citation.end}] ({state})")
     if not answer.citations and answer.hits:
         first = answer.hits[0].chunk
-        say(f"  it named no source that can be checked; the first passage it was given: {first.document} [{first.start}:{first.end}]")
+        say(
+            "  it named no source that can be checked; the first passage it was given: "
+            f"{first.document} [{first.start}:{first.end}]"
+        )
     say("")
 
     def row(standing: Standing) -> None:

@@ -1,4 +1,4 @@
-"""A project's documents, opened for retrieval: catalog, index and embedder, as the jobs that answer or train need them."""
+"""A project's documents, opened for retrieval: catalog, index and embedder, for the jobs that answer or train."""
 
 from __future__ import annotations
 

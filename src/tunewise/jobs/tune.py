@@ -35,7 +35,13 @@ class Plan:
 
 
 def plan(
-    project: Project, recipe: str, questions: Sequence[Question], *, model: str, retrieval: Retrieval, books: Library | None
+    project: Project,
+    recipe: str,
+    questions: Sequence[Question],
+    *,
+    model: str,
+    retrieval: Retrieval,
+    books: Library | None,
 ) -> Plan:
     """Rows and settings of a recipe on the training split of `questions`; raft needs `books`."""
     from tunewise.training.sft import adapter_identity
@@ -43,7 +49,10 @@ def plan(
     if recipe not in RECIPES:
         raise ConfigMistake(f"there is no recipe {recipe!r}", tip=f"known: {', '.join(RECIPES)}")
     if not is_local(model):
-        raise ModelMistake(f"{model} cannot be tuned here: its weights are not on this machine", tip="use a local model, for example smollm2")
+        raise ModelMistake(
+            f"{model} cannot be tuned here: its weights are not on this machine",
+            tip="use a local model, for example smollm2",
+        )
     learned = [question for question in questions if question.split == "train"]
     if not learned:
         raise DataMistake("there is no training question", tip="tunewise questions split sets the splits")
@@ -53,7 +62,12 @@ def plan(
             raise ConfigMistake("raft reads passages and needs an index", tip="index = true")
         retriever = books.retriever(retrieval, token_counter(model))
         rows, report = raft_rows(
-            learned, retriever, books.oracle, without_oracle=settings.without_oracle, shuffle=settings.shuffle, seed=settings.seed
+            learned,
+            retriever,
+            books.oracle,
+            without_oracle=settings.without_oracle,
+            shuffle=settings.shuffle,
+            seed=settings.seed,
         )
     else:
         rows, report = sft_rows(learned)
@@ -78,7 +92,11 @@ def build(made: Plan, *, progress: Progress) -> Path:
     if finished(made.folder, made.model, made.rows, made.settings):
         return made.folder
     arguments = {
-        "model_name": made.model, "rows": made.rows, "folder": made.folder, "settings": made.settings, "recipe": made.recipe,
+        "model_name": made.model,
+        "rows": made.rows,
+        "folder": made.folder,
+        "settings": made.settings,
+        "recipe": made.recipe,
     }
     return in_child(train, arguments, progress=progress, what=f"training {made.recipe}")
 

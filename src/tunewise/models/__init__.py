@@ -37,9 +37,11 @@ class Model(Protocol):
 
 KNOWN = {
     "smollm2": "SmolLM2-135M-Instruct, bundled, 135M parameters, Apache-2.0; runs and can be tuned on a CPU",
-    "echo": "a fake that answers with the passage sentence nearest to the question; no weights, for tests and first tries",
+    "echo": "a fake that answers with the passage sentence nearest to the question; "
+    "no weights, for tests and first tries",
     "openai:MODEL": "any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY; OLLAMA_HOST for ollama:MODEL)",
-    "FOLDER or HUB/ID": "a transformers folder on the disk, or a model of the hub that is in its cache or can be fetched",
+    "FOLDER or HUB/ID": "a transformers folder on the disk, "
+    "or a model of the hub that is in its cache or can be fetched",
 }
 
 

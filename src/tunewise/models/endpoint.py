@@ -36,7 +36,9 @@ class Endpoint:
         if not model:
             raise ModelMistake(f"{name!r} names no model", tip=f"write {kind}:MODEL, for example openai:qwen3-4b")
         if os.environ.get("TUNEWISE_OFFLINE") and urlsplit(base).hostname not in ("127.0.0.1", "localhost", "::1"):
-            raise ConfigMistake(f"--offline is set, and {base} is not this machine", tip="drop --offline or use a local model")
+            raise ConfigMistake(
+                f"--offline is set, and {base} is not this machine", tip="drop --offline or use a local model"
+            )
         self.name = name
         self._base, self._model, self._seconds = base, model, seconds
         self.identity: dict[str, Any] = {"model": name, "address": base}
@@ -62,8 +64,12 @@ class Endpoint:
         import httpx
 
         body = {
-            "model": self._model, "messages": messages, "max_tokens": decoding.max_new_tokens,
-            "temperature": decoding.temperature, "seed": decoding.seed, "stream": False,
+            "model": self._model,
+            "messages": messages,
+            "max_tokens": decoding.max_new_tokens,
+            "temperature": decoding.temperature,
+            "seed": decoding.seed,
+            "stream": False,
         }
         start = time.perf_counter()
         for attempt in range(_TRIES):
@@ -73,7 +79,8 @@ class Endpoint:
             except httpx.TransportError as error:
                 if last:
                     raise Failed(
-                        f"{self._base} does not answer: {type(error).__name__}", tip="is the server running, and OPENAI_BASE_URL right?"
+                        f"{self._base} does not answer: {type(error).__name__}",
+                        tip="is the server running, and OPENAI_BASE_URL right?",
                     ) from error
                 time.sleep(0.2 * 2**attempt)
                 continue
@@ -97,9 +104,14 @@ class Endpoint:
             value = reply.json()
             text = value["choices"][0]["message"]["content"] or ""
         except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise Failed(f"{self._base} answered with something that is no chat completion: {reply.text[:200]}") from error
+            raise Failed(
+                f"{self._base} answered with something that is no chat completion: {reply.text[:200]}"
+            ) from error
         usage = value.get("usage") or {}
         counted = sum(self.count_tokens(message["content"]) for message in messages)
         return Generated(
-            text, int(usage.get("prompt_tokens") or counted), int(usage.get("completion_tokens") or self.count_tokens(text)), seconds
+            text,
+            int(usage.get("prompt_tokens") or counted),
+            int(usage.get("completion_tokens") or self.count_tokens(text)),
+            seconds,
         )

@@ -27,7 +27,11 @@ def precision() -> tuple[str, str]:
     """The dtype for this machine's local models and the reason for it."""
     torch = need("torch", feature="a local model", extra="local")
     if torch.cuda.is_available():
-        return ("bfloat16", "the GPU computes in it") if torch.cuda.is_bf16_supported() else ("float16", "the GPU has no bfloat16")
+        return (
+            ("bfloat16", "the GPU computes in it")
+            if torch.cuda.is_bf16_supported()
+            else ("float16", "the GPU has no bfloat16")
+        )
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:
@@ -46,14 +50,20 @@ def resolve(name: str, *, cache: Path | None = None) -> Path:
         if not (folder / "config.json").is_file():
             raise ModelMistake(f"{folder} is no transformers model: it has no config.json")
         if not list(folder.glob("*.safetensors")):
-            raise ModelMistake(f"{folder} has no .safetensors weights", tip="pickled weights are never read: convert them first")
+            raise ModelMistake(
+                f"{folder} has no .safetensors weights", tip="pickled weights are never read: convert them first"
+            )
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ModelMistake(f"there is no model {name!r}", tip="see: tunewise models list")
     hub = need("huggingface_hub", feature=f"the model {name}", extra="local")
     offline = bool(os.environ.get("TUNEWISE_OFFLINE") or os.environ.get("HF_HUB_OFFLINE"))
     try:
-        return Path(hub.snapshot_download(name, local_files_only=offline, ignore_patterns=["*.bin", "*.pt", "*.gguf", "*.onnx", "*.h5"]))
+        return Path(
+            hub.snapshot_download(
+                name, local_files_only=offline, ignore_patterns=["*.bin", "*.pt", "*.gguf", "*.onnx", "*.h5"]
+            )
+        )
     except Exception as error:  # the hub's client raises a dozen kinds for "not there" and "no network"
         raise ModelMistake(
             f"the model {name!r} cannot be had: {type(error).__name__}: {str(error).splitlines()[0][:160]}",
@@ -176,13 +186,21 @@ class LocalModel:
             sampling = {"do_sample": True, "temperature": decoding.temperature}
         with torch.inference_mode():
             out = self.model.generate(
-                input_ids=ids, attention_mask=mask, max_new_tokens=decoding.max_new_tokens,
-                pad_token_id=pad, eos_token_id=self.tokenizer.eos_token_id, **sampling,
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=decoding.max_new_tokens,
+                pad_token_id=pad,
+                eos_token_id=self.tokenizer.eos_token_id,
+                **sampling,
             )
         seconds = (time.perf_counter() - start) / len(rows)
         results = []
         for row, produced in zip(rows, out[:, width:].tolist(), strict=True):
-            end = produced.index(self.tokenizer.eos_token_id) if self.tokenizer.eos_token_id in produced else len(produced)
+            end = (
+                produced.index(self.tokenizer.eos_token_id)
+                if self.tokenizer.eos_token_id in produced
+                else len(produced)
+            )
             text = self.tokenizer.decode(produced[:end], skip_special_tokens=True)
             results.append(Generated(text.strip(), len(row), end, seconds))
         return results

@@ -45,7 +45,9 @@ class RowReport:
 
 def _row(question: Question, messages: list[dict[str, str]], completion: str, hits: Sequence[Hit] = ()) -> TrainingRow:
     return TrainingRow(
-        tuple((m["role"], m["content"]) for m in messages), completion, question.id,
+        tuple((m["role"], m["content"]) for m in messages),
+        completion,
+        question.id,
         groups=tuple(sorted({group for hit in hits for group in hit.chunk.groups})),
         documents=tuple(dict.fromkeys([*question.documents, *(hit.chunk.document for hit in hits)])),
     )
@@ -82,7 +84,7 @@ def raft_rows(
     shuffle: float = 0.0,
     seed: int = 0,
 ) -> tuple[list[TrainingRow], RowReport]:
-    """RAFT rows (Zhang et al. 2024, arXiv:2403.10131): retrieved passages, the question, the answer with its passage's number.
+    """RAFT rows (Zhang et al. 2024, arXiv:2403.10131): retrieved passages, question, answer with its passage's number.
 
     Passages are what `retrieve` gives for the question, distractors included. Where it misses the gold passage (the
     oracle), `oracle(question)` puts it in place of the lowest ranked one. In the share `without_oracle` of the
@@ -121,7 +123,9 @@ def raft_rows(
         else:
             completion = _refusal(question)
             refusals += 1
-        rows.append(_row(question, render(template, question.question, language=question.language, hits=hits), completion, hits))
+        rows.append(
+            _row(question, render(template, question.question, language=question.language, hits=hits), completion, hits)
+        )
     if not rows:
         raise DataMistake("there is no training question", tip="tunewise questions split")
     notes = (

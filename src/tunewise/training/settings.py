@@ -34,10 +34,13 @@ class TrainingSettings:
         faults = [
             f"{name} = {getattr(self, name)!r} ({wanted})"
             for name, wanted, fine in (
-                ("epochs", "more than 0", self.epochs > 0), ("rate", "between 0 and 1", 0 < self.rate < 1),
-                ("batch", "1 or more", self.batch >= 1), ("rank", "1 or more", self.rank >= 1),
+                ("epochs", "more than 0", self.epochs > 0),
+                ("rate", "between 0 and 1", 0 < self.rate < 1),
+                ("batch", "1 or more", self.batch >= 1),
+                ("rank", "1 or more", self.rank >= 1),
                 ("layers", "more than 0, at most 1", 0 < self.layers <= 1),
-                ("without_oracle", "0 to 1", 0 <= self.without_oracle <= 1), ("shuffle", "0 to 1", 0 <= self.shuffle <= 1),
+                ("without_oracle", "0 to 1", 0 <= self.without_oracle <= 1),
+                ("shuffle", "0 to 1", 0 <= self.shuffle <= 1),
             )
             if not fine
         ]

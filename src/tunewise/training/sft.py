@@ -41,7 +41,8 @@ def encode(rows: Sequence[TrainingRow], tokenizer: Any, *, longest: int) -> list
     if faults:
         raise DataMistake(
             f"{len(faults)} training row(s) are longer than the model's {longest} tokens",
-            tip="lower [retrieval] budget or k in tunewise.toml", faults=tuple(faults),
+            tip="lower [retrieval] budget or k in tunewise.toml",
+            faults=tuple(faults),
         )
     return encoded
 
@@ -61,9 +62,13 @@ def collate(batch: Sequence[dict[str, list[int]]], *, pad: int) -> dict[str, Any
         labels[i, kept - len(row["completion"]) :] = torch.tensor(row["completion"])
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     return {
-        "input_ids": ids, "attention_mask": mask, "position_ids": positions,
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": positions,
         # The last n positions predict exactly these tokens, so they are "shifted" already.
-        "labels": labels, "shift_labels": labels, "logits_to_keep": kept,
+        "labels": labels,
+        "shift_labels": labels,
+        "logits_to_keep": kept,
     }
 
 
@@ -116,8 +121,13 @@ def train(
     worn = peft.get_peft_model(
         model,
         peft.LoraConfig(
-            r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=TARGETS,
-            layers_to_transform=list(range(count - top, count)), layers_pattern="layers", task_type="CAUSAL_LM",
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=TARGETS,
+            layers_to_transform=list(range(count - top, count)),
+            layers_pattern="layers",
+            task_type="CAUSAL_LM",
         ),
     )
     encoded = encode(rows, tokenizer, longest=model.config.max_position_embeddings)
@@ -135,17 +145,37 @@ def train(
                 history.append({"step": state.global_step, "loss": float(logs["loss"])})
 
     arguments = transformers.TrainingArguments(
-        output_dir=str(checkpoints), max_steps=steps, learning_rate=settings.rate, lr_scheduler_type="linear",
-        warmup_steps=max(1, round(settings.warmup * steps)), per_device_train_batch_size=size,
-        gradient_accumulation_steps=accumulation, optim="adamw_torch", weight_decay=0.0, max_grad_norm=1.0,
-        seed=settings.seed, train_sampling_strategy="group_by_length", remove_unused_columns=False,
-        logging_steps=max(1, steps // 40), save_strategy="steps", save_steps=max(1, -(-steps // 6)), save_total_limit=2,
-        report_to="none", disable_tqdm=True, use_cpu=not torch.cuda.is_available(), bf16=False, fp16=False,
+        output_dir=str(checkpoints),
+        max_steps=steps,
+        learning_rate=settings.rate,
+        lr_scheduler_type="linear",
+        warmup_steps=max(1, round(settings.warmup * steps)),
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=accumulation,
+        optim="adamw_torch",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=settings.seed,
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        logging_steps=max(1, steps // 40),
+        save_strategy="steps",
+        save_steps=max(1, -(-steps // 6)),
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=False,
+        fp16=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = transformers.Trainer(
-        model=worn, args=arguments, train_dataset=encoded, processing_class=tokenizer,
-        data_collator=lambda batch: collate(batch, pad=tokenizer.pad_token_id), callbacks=[Watch()],
+        model=worn,
+        args=arguments,
+        train_dataset=encoded,
+        processing_class=tokenizer,
+        data_collator=lambda batch: collate(batch, pad=tokenizer.pad_token_id),
+        callbacks=[Watch()],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     last = transformers.trainer_utils.get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
@@ -160,13 +190,24 @@ def train(
         write_json(
             manifest,
             {
-                "identity": identity, "model": model_name, "base": identify(model_name, base), "recipe": recipe,
-                "weights": sha256(folder / "adapter_model.safetensors"), "settings": asdict(settings), "rows": len(rows),
+                "identity": identity,
+                "model": model_name,
+                "base": identify(model_name, base),
+                "recipe": recipe,
+                "weights": sha256(folder / "adapter_model.safetensors"),
+                "settings": asdict(settings),
+                "rows": len(rows),
                 "questions": sorted({row.question for row in rows}),
                 "groups": sorted({group for row in rows for group in row.groups}),
                 "documents": sorted({document for row in rows for document in row.documents}),
-                "history": history, "trained_parameters": trained, "seconds": seconds, "tokens": tokens,
-                "peak_memory_bytes": peak_memory(), "precision": dtype, "why_precision": why, "resumed": last is not None,
+                "history": history,
+                "trained_parameters": trained,
+                "seconds": seconds,
+                "tokens": tokens,
+                "peak_memory_bytes": peak_memory(),
+                "precision": dtype,
+                "why_precision": why,
+                "resumed": last is not None,
                 "versions": {lib.__name__: lib.__version__ for lib in (torch, transformers, peft)},
             },
         )
@@ -175,7 +216,10 @@ def train(
 
 
 def _batch(encoded: Sequence[dict[str, list[int]]], rows: int) -> tuple[int, int]:
-    """Rows computed together and how many such batches make a step, so that one batch stays under about 2,400 tokens (4 GB for the bundled model)."""
+    """Rows computed together and how many such batches make a step.
+
+    One batch stays under about 2,400 tokens (4 GB for the bundled model).
+    """
     longest = max(len(row["input_ids"]) for row in encoded)
     size = rows
     while size > 1 and size * longest > 2400:
@@ -183,10 +227,14 @@ def _batch(encoded: Sequence[dict[str, list[int]]], rows: int) -> tuple[int, int
     return size, max(1, rows // size)
 
 
-def _card(model: str, recipe: str, rows: Sequence[TrainingRow], settings: TrainingSettings, trained: int, seconds: float) -> str:
+def _card(
+    model: str, recipe: str, rows: Sequence[TrainingRow], settings: TrainingSettings, trained: int, seconds: float
+) -> str:
     lines = "\n".join(f"- {name}: {value}" for name, value in asdict(settings).items())
     return (
         f"---\nbase_model: {model}\nlibrary_name: peft\ntags: [lora, {recipe}, tunewise]\n---\n\n"
-        f"# {recipe} adapter of {model}\n\nTrained by Tunewise on {len(rows)} rows; {trained:,} trained parameters; {seconds:.0f} s.\n"
-        f"The questions and documents that went in, the hashes and the loss are in tunewise.json.\n\n## Settings\n\n{lines}\n"
+        f"# {recipe} adapter of {model}\n\nTrained by Tunewise on {len(rows)} rows; "
+        f"{trained:,} trained parameters; {seconds:.0f} s.\n"
+        "The questions and documents that went in, the hashes and the loss are in tunewise.json.\n\n"
+        f"## Settings\n\n{lines}\n"
     )
