@@ -154,3 +154,45 @@ def test_nothing_was_ingested_or_compared(tmp_path):
     with pytest.raises(DataMistake) as error:
         last(project)
     assert error.value.tip == "tunewise compare"
+
+
+def test_a_reader_without_groups_sees_what_is_public_only(project):
+    rules = {"kettle.md": ["kitchen"]}
+    ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens, groups=rules)
+    asked = "How much water does the kettle hold?"
+    for groups, seen in ((None, True), (("kitchen",), True), ((), False), (("garage",), False)):
+        answer, _ = ask(project, asked, approach="rag", groups=groups)
+        assert any(hit.chunk.document == "kettle.md" for hit in answer.hits) == seen
+        assert ("2 litres" in answer.text) == seen
+
+
+def test_what_failed_is_asked_again_by_the_next_comparison(project, monkeypatch):
+    from tunewise.models.echo import Echo
+
+    generate = Echo.generate
+
+    def fail(self, prompts, decoding):
+        raise RuntimeError("the server is down")
+
+    monkeypatch.setattr(Echo, "generate", fail)
+    broken = compare(project, approaches=["zero-shot"])
+    assert broken.comparison.standings[0].errors == 23
+    monkeypatch.setattr(Echo, "generate", generate)
+    assert compare(project, approaches=["zero-shot"]).comparison.standings[0].errors == 0
+
+
+def test_a_changed_gold_answer_makes_the_last_comparison_old(project):
+    compare(project, approaches=["zero-shot"])
+    text = project.questions.read_text(encoding="utf-8")
+    project.questions.write_text(text.replace('"9 hours"', '"9 hours", "nine hours"'), encoding="utf-8")
+    with pytest.raises(DataMistake, match="changed since"):
+        last(project)
+
+
+def test_an_increment_does_not_make_the_index_look_cheap(project):
+    from tunewise.store import read_json
+
+    before = max(read_json(project.root / ".tunewise" / "ingest.json").values())
+    (project.documents / "new.md").write_text("# New\n\nA new page.\n", encoding="utf-8")
+    result = ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens)
+    assert read_json(project.root / ".tunewise" / "ingest.json")[result.generation.id] >= before

@@ -92,3 +92,10 @@ def test_settings_refuse_the_unknown_and_the_impossible():
     assert "rate" in error.value.tip
     with pytest.raises(ConfigMistake, match="epochs.*rank"):
         TrainingSettings(epochs=0, rank=0)
+
+
+def test_gold_that_a_chunk_cuts_in_two_is_no_refusal():
+    answer = "30 days. The fee is 5 EUR"
+    cut = Question("x", "How long and how much?", (answer,), (Gold("r.md", 20, 45),), split="train")
+    rows, _ = raft_rows([cut], retrieve_of(0, 1), lambda question: [CHUNKS[0]])
+    assert rows[0].completion == f"{answer} [1]"

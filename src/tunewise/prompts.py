@@ -128,7 +128,7 @@ def render(
 
 
 def final_answer(template: str, text: str, *, language: str) -> str:
-    """The part of a model's text that is the answer: what follows the template's marker, if it has one and it was written."""
+    """The answer in a model's text: after the template's marker, if it has one and the model wrote it."""
     marker = _template(template)[_language(language)].get("answer_after", "")
     if not marker:
         return text.strip()

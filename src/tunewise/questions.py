@@ -219,6 +219,9 @@ def split_questions(
         )
         if held >= untouched * wanted["test"]:
             break
+        taking = set(split) | by_document[document]
+        if sum(len(members[root]) for root in taking) > wanted["test"]:
+            continue  # this document alone would eat up the test share, and leave nothing to learn from
         reserved.add(document)
         for root in by_document[document]:
             split[root] = "test"
@@ -264,8 +267,8 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
     """Convert `X.docs.jsonl` and `X.questions.jsonl` into a folder of text files and our question file.
 
     Reads documents as {doc_id, title, text} and questions as {qid, question, answers, answerable, gold: [{doc_id,
-    start, end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each, and the ids
-    of those left out because they ask nothing.
+    start, end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
+    and the ids of those left out because they ask nothing.
     """
     from tunewise.store import read_jsonl
 
@@ -274,6 +277,8 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
     for _, value in read_jsonl(documents):
         name = re.sub(r"[^\w.-]+", "_", value["doc_id"]) + ".txt"
         text = value["text"]
+        if name in names.values():
+            raise DataMistake(f"{documents}: two document ids would both be written to {name}", tip="rename one")
         if unicodedata.normalize("NFC", text) != text or "\r" in text:
             raise DataMistake(f"{documents}: the text of {value['doc_id']} is not NFC with \\n: its offsets would move")
         names[value["doc_id"]] = name

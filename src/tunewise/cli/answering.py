@@ -28,11 +28,14 @@ def ask(
     k: Annotated[int | None, typer.Option("--k", help="How many passages [TUNEWISE_K].")] = None,
     group: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_GROUP",
                                                     help="Ask as a member of this group.")] = None,
+    public: Annotated[bool, typer.Option("--public", envvar="TUNEWISE_PUBLIC",
+                                         help="Ask as a member of none.")] = False,
 ) -> None:
     """Answer a question and show where the answer comes from."""
     from tunewise.jobs.ask import ask as job
 
-    answer, used = job(project_of(model=model, k=k), question, approach=approach, groups=group or None)
+    reader = (group or ()) if public else group or None
+    answer, used = job(project_of(model=model, k=k), question, approach=approach, groups=reader)
     if answer.error:
         raise Failed(answer.error, tip="tunewise doctor")
     if manners.json:

@@ -101,11 +101,13 @@ def search(
     mode: Annotated[str | None, typer.Option(help="hybrid, dense or lexical [TUNEWISE_MODE].")] = None,
     group: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_GROUP",
                                                     help="Search as a member of this group.")] = None,
+    public: Annotated[bool, typer.Option("--public", envvar="TUNEWISE_PUBLIC",
+                                         help="Search as a member of none.")] = False,
 ) -> None:
     """Show the passages that an answer would be given."""
     from tunewise.jobs.search import search as job
 
-    hits = job(project_of(k=k, mode=mode), query, groups=group or None)
+    hits = job(project_of(k=k, mode=mode), query, groups=(group or ()) if public else group or None)
     if manners.json:
         out_json(hits)
     elif not hits:

@@ -86,6 +86,7 @@ def import_questions(
     docs: Annotated[Path | None, typer.Option(envvar="TUNEWISE_DOCS", help="Default: X.docs.jsonl beside it.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT",
                                          help="The project's folder.")] = Path(),
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
 ) -> None:
     """Bring in a question set of the form X.questions.jsonl with X.docs.jsonl: questions and a folder of documents."""
     from tunewise.questions import import_dataset
@@ -97,6 +98,8 @@ def import_questions(
     for file in (path, docs):
         if not file.is_file():
             raise UserMistake(message("no_file", path=file), tip="tunewise questions import --help")
+    if (output / "questions.jsonl").exists():
+        confirm(message("confirm_replace", path=output / "questions.jsonl"), yes=yes)
     documents, questions, blank = import_dataset(docs, path, output)
     if blank:
         warn(message("import_blank", count=len(blank), ids=", ".join(blank[:5])))

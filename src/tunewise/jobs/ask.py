@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tunewise.answers import choose_examples, make_ask
+from tunewise.answers import Retrieve, choose_examples, make_ask
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs import compare as comparing
-from tunewise.jobs.library import library
-from tunewise.jobs.tune import build, plan
+from tunewise.jobs.library import Library, library
+from tunewise.jobs.tune import plan
 from tunewise.models import Model, load_model
 from tunewise.nouns import Answer, Approach, Question
 from tunewise.questions import load_questions
+from tunewise.store import project_folder, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tunewise.project import Project
 
 _models: dict[tuple[str, str], Model] = {}
+_compared: dict[tuple[str, int, int], comparing.CompareResult | None] = {}
 
 
 def _model(name: str, adapter: Path | None) -> Model:
@@ -34,10 +37,8 @@ def _model(name: str, adapter: Path | None) -> Model:
 
 def default_approach(project: Project) -> Approach:
     """The recommended approach of the last comparison; before there is one, the first that reads an index, untuned."""
-    try:
-        choice = comparing.last(project).recommendation.choice
-    except DataMistake:
-        choice = None
+    measured = _last(project)
+    choice = measured.recommendation.choice if measured else None
     names = [approach.name for approach in project.approaches]
     if choice in names:
         return project.approach(choice)
@@ -48,29 +49,84 @@ def default_approach(project: Project) -> Approach:
 def ask(
     project: Project, question: str, *, approach: str | None = None, groups: Sequence[str] | None = None
 ) -> tuple[Answer, Approach]:
-    """The answer of an approach (default: `default_approach`) to a question, asked as a member of `groups`."""
+    """The answer of an approach (default: `default_approach`) to a question.
+
+    `groups`: None asks as the project's owner, () as somebody who sees public documents only.
+    """
     if not question.strip():
         raise DataMistake("the question is empty", tip="tunewise ask 'How long may I return an article?'")
     chosen = project.approach(approach) if approach else default_approach(project)
     language = "zh" if any("一" <= letter <= "鿿" for letter in question) else "en"
-    asked = Question(id="ask", question=question, answers=("",), language=language, groups=tuple(groups or ()))
+    asked = Question(id="ask", question=question, answers=("",), language=language)
     if not (chosen.index or chosen.recipe or chosen.examples):
         model = _model(chosen.model, None)
         return make_ask(chosen, model=model)([asked])[0], chosen
     questions = load_questions(project.questions) if chosen.recipe or chosen.examples else []
     with library(project) as books:
-        adapter = None
-        if chosen.recipe:
-            made = plan(project, chosen.recipe, questions, model=chosen.model, retrieval=chosen.retrieval, books=books)
-            if not made.folder.joinpath("tunewise.json").is_file():
-                raise ConfigMistake(
-                    f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.recipe}"
-                )
-            adapter = build(made, progress=lambda phase, done, total: None)
+        adapter = _adapter(project, chosen, questions, books) if chosen.recipe else None
+        shut = _shut(books, groups)
+        if adapter and (met := shut & set(read_json(adapter / "tunewise.json")["documents"])):
+            # What it learned cannot be taken out of its answers: it is as restricted as its documents.
+            raise ConfigMistake(
+                f"{chosen.name} was trained on documents that this reader may not see ({len(met)} of them)",
+                tip="ask another approach, or train on documents that all its readers may see",
+            )
+        learned = [q for q in questions if q.split == "train" and not shut & set(q.documents)]
         model = _model(chosen.model, adapter)
-        retriever = books.retriever(chosen.retrieval, model.count_tokens) if chosen.index else None
-        examples = choose_examples([q for q in questions if q.split == "train"], chosen.examples)
+        retriever = _for_reader(books.retriever(chosen.retrieval, model.count_tokens), groups) if chosen.index else None
         used = replace(
             chosen, index=books.index.fingerprint if chosen.index else None, adapter=str(adapter) if adapter else None
         )
+        examples = choose_examples(learned, chosen.examples)
         return make_ask(used, model=model, retriever=retriever, examples=examples)([asked])[0], used
+
+
+def forget() -> None:
+    """Let go of the model that was loaded for the last question."""
+    _models.clear()
+    gc.collect()
+
+
+def _adapter(project: Project, chosen: Approach, questions: Sequence[Question], books: Library) -> Path:
+    """The adapter that was measured in the last comparison; where there is none, the one of the present plan."""
+    measured = _last(project)
+    for standing in measured.comparison.standings if measured else ():
+        if standing.approach.name == chosen.name and standing.approach.adapter:
+            folder = project_folder(project.root) / "adapters" / standing.approach.adapter
+            if (folder / "tunewise.json").is_file():
+                return folder
+    assert chosen.recipe
+    made = plan(project, chosen, questions, books=books)
+    if not (made.folder / "tunewise.json").is_file():
+        raise ConfigMistake(f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.recipe}")
+    return made.folder
+
+
+def _shut(books: Library, groups: Sequence[str] | None) -> set[str]:
+    """Documents that a reader of these groups may not see; None is the project's owner, who may see all."""
+    if groups is None:
+        return set()
+    return {one.id for one in books.catalog.documents() if one.groups and not set(one.groups) & set(groups)}
+
+
+def _for_reader(retriever: Retrieve, groups: Sequence[str] | None) -> Retrieve:
+    # A reader without groups sees what is public; only the owner (None) sees all.
+    if groups is None:
+        return retriever
+    return lambda queries, **_: retriever(queries, groups=tuple(groups))
+
+
+def _last(project: Project) -> comparing.CompareResult | None:
+    """The last comparison, worked out once for as long as its file stays as it is."""
+    file = project_folder(project.root) / "runs" / "last.json"
+    if not file.is_file():
+        return None
+    key = (str(file), file.stat().st_mtime_ns, project.questions.stat().st_mtime_ns)
+    if key not in _compared:
+        _compared.clear()
+        try:
+            _compared[key] = comparing.last(project)
+        except DataMistake:
+            # The questions changed since: what was measured then says nothing about now.
+            _compared[key] = None
+    return _compared[key]

@@ -26,7 +26,7 @@ def _work(function: Callable[..., Any], arguments: dict[str, Any], pipe: Connect
 
 
 def in_child(function: Callable[..., Any], arguments: dict[str, Any], *, progress: Progress, what: str) -> Any:
-    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died (memory ran out, say)."""
+    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died (no memory, say)."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(function, arguments, there), name="tunewise-" + what)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
-from tunewise.answers import choose_examples, make_ask
+from tunewise.answers import Ask, choose_examples, make_ask
 from tunewise.comparison import compare as compare_runs
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
@@ -22,7 +22,7 @@ from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Plan, build, plan
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import describe_model, is_local, load_model
-from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing
+from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
 from tunewise.recommendation import recommend
@@ -76,7 +76,7 @@ def compare(
     with _books(project, wanted=needs_index) as books:
         if books is not None:
             texts = {record.id: books.catalog.document(record.id).text for record in books.catalog.documents()}
-            if faults := check_questions(asked, texts):
+            if faults := check_questions([*asked, *learned], texts):
                 raise DataMistake(
                     f"{len(faults)} fault(s) in {project.questions} against the documents",
                     tip="tunewise questions check lists them; tunewise ingest if documents changed",
@@ -114,6 +114,9 @@ def last(project: Project) -> CompareResult:
             f"{project.questions} changed since the last comparison ({missing[0]!r} is gone)", tip="tunewise compare"
         )
     runs = [load_run(folder / name) for name in kept["folders"]]
+    mark = _mark([by_id[id] for id in kept["questions"]])
+    if any(run.identity["questions"] != mark for run in runs):
+        raise DataMistake(f"{project.questions} changed since the last comparison", tip="tunewise compare")
     learned = [question for question in questions if question.split == "train"]
     return _decide(project, runs, [by_id[id] for id in kept["questions"]], learned, folder)
 
@@ -167,7 +170,7 @@ def _measure(
     questions: Sequence[Question],
     asked: Sequence[Question],
     books: Library | None,
-    scored: Callable[..., Any],
+    scored: partial[dict[str, float]],
     folder: Path,
     progress: Progress,
 ) -> Run:
@@ -176,9 +179,7 @@ def _measure(
     cost, trained_on = Cost(labels=len(examples)), frozenset(question.id for question in learned if examples)
     adapter: Path | None = None
     if approach.recipe:
-        made = plan(
-            project, approach.recipe, questions, model=approach.model, retrieval=approach.retrieval, books=books
-        )
+        made = plan(project, approach, questions, books=books)
         adapter = build(made, progress=progress)
         cost, trained_on = _training_cost(made, adapter), frozenset(row.question for row in made.rows)
     if approach.index:
@@ -190,15 +191,17 @@ def _measure(
     identity = {
         "model": describe_model(approach.model, adapter=adapter),
         "template": template_fingerprint(approach.prompt),
-        "questions": fingerprint([question_json(question) for question in asked]),
+        "questions": _mark(asked),
         "examples": fingerprint(list(examples)),
+        "glossary": fingerprint(to_json(scored.keywords["glossary"])),
         "code": __version__,
         "machine": machine(),
         "versions": versions(),
         "seed": approach.decoding.seed,
     }
     place = run_folder(folder, approach, identity)
-    if (place / "manifest.json").is_file():
+    # A finished run is read again, but one with errors is gone over: what failed may answer now.
+    if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:
         return load_run(place)
     reset_peak()
     phase = f"answer {approach.name}"
@@ -206,7 +209,7 @@ def _measure(
     model = load_model(approach.model, adapter=adapter)
     retriever = books.retriever(approach.retrieval, model.count_tokens) if approach.index and books else None
     ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
-    alone = tuple(ask([question])[0].seconds for question in _spread(asked, ALONE)) if is_local(approach.model) else ()
+    alone = _alone(ask, asked) if is_local(approach.model) else ()
 
     def costs() -> Cost:
         return replace(cost, alone_seconds=alone, peak_memory_bytes=peak_memory())
@@ -228,8 +231,19 @@ def _measure(
     return run
 
 
-def _spread(questions: Sequence[Question], count: int) -> list[Question]:
-    return [questions[i * len(questions) // count] for i in range(min(count, len(questions)))]
+def _alone(ask: Ask, questions: Sequence[Question]) -> tuple[float, ...]:
+    """Seconds of a few questions asked one at a time, after one that warms up; empty when the approach fails."""
+    some = [questions[i * len(questions) // ALONE] for i in range(min(ALONE, len(questions)))]
+    try:
+        ask(some[:1])
+        return tuple(ask([question])[0].seconds for question in some)
+    except Exception:
+        # The same failure comes up again, and is recorded by question, when the run itself asks.
+        return ()
+
+
+def _mark(questions: Sequence[Question]) -> str:
+    return fingerprint([question_json(question) for question in questions])
 
 
 def _training_cost(made: Plan, adapter: Path) -> Cost:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tunewise import reports
 from tunewise.errors import Failed
-from tunewise.jobs.ask import ask
+from tunewise.jobs.ask import ask, forget
 from tunewise.jobs.compare import CompareResult, compare
 from tunewise.jobs.ingest import ingest
 from tunewise.nouns import Standing
@@ -92,6 +92,8 @@ def demo(
     def row(standing: Standing) -> None:
         say(reports.row(standing, language=project.language))
 
+    # The comparison measures memory: the model of the first answer must not be in its figures.
+    forget()
     compared = compare(project, progress=progress, on_standing=row)
     say("")
     shown = {"language": project.language, "needs": project.needs}

@@ -18,7 +18,7 @@ from tunewise.embeddings import Embedder, load_embedder
 from tunewise.errors import DataMistake
 from tunewise.index import build
 from tunewise.nouns import Chunk, Document
-from tunewise.store import lock, project_folder, write_json
+from tunewise.store import lock, project_folder, read_json, write_json
 
 if TYPE_CHECKING:
     from tunewise.reading import Unread
@@ -119,8 +119,11 @@ def ingest(
         notes += generation.notes
         seconds = time.monotonic() - started
         if before is None or before.id != generation.id:
-            # What it costs to set this generation up; an ingest that changes nothing must not make it look free.
-            write_json(home / "ingest.json", {generation.id: seconds})
+            # What it costs to set this generation up; an ingest that changes little must not make it look free.
+            file = home / "ingest.json"
+            known_seconds = read_json(file) if file.is_file() else {}
+            whole = known_seconds.get(before.id, 0.0) if before is not None else 0.0
+            write_json(file, known_seconds | {generation.id: max(seconds, whole)})
         return IngestResult(
             generation=generation, documents=len(catalog.documents()), removed=len(removed), unread=tuple(unread),
             seconds=seconds, notes=tuple(notes), **counts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
 from tunewise.jobs.library import Library, library
 from tunewise.models import is_local, token_counter
-from tunewise.nouns import Question, Retrieval
-from tunewise.questions import load_questions
+from tunewise.nouns import Approach, Question
+from tunewise.questions import check_questions, load_questions
 from tunewise.store import project_folder
 from tunewise.training import RECIPES, RowReport, TrainingRow, TrainingSettings, raft_rows, sft_rows
 
@@ -34,18 +34,11 @@ class Plan:
     folder: Path
 
 
-def plan(
-    project: Project,
-    recipe: str,
-    questions: Sequence[Question],
-    *,
-    model: str,
-    retrieval: Retrieval,
-    books: Library | None,
-) -> Plan:
-    """Rows and settings of a recipe on the training split of `questions`; raft needs `books`."""
+def plan(project: Project, approach: Approach, questions: Sequence[Question], *, books: Library | None) -> Plan:
+    """Rows and settings of an approach's recipe on the training split of `questions`; raft needs `books`."""
     from tunewise.training.sft import adapter_identity
 
+    recipe, model = approach.recipe or "", approach.model
     if recipe not in RECIPES:
         raise ConfigMistake(f"there is no recipe {recipe!r}", tip=f"known: {', '.join(RECIPES)}")
     if not is_local(model):
@@ -56,15 +49,18 @@ def plan(
     learned = [question for question in questions if question.split == "train"]
     if not learned:
         raise DataMistake("there is no training question", tip="tunewise questions split sets the splits")
+    if not any(question.answerable for question in learned):
+        raise DataMistake("all training questions are unanswerable: a model would only learn to refuse")
     settings = _settings(project, recipe)
     if recipe == "raft":
         if books is None:
             raise ConfigMistake("raft reads passages and needs an index", tip="index = true")
-        retriever = books.retriever(retrieval, token_counter(model))
+        retriever = books.retriever(approach.retrieval, token_counter(model))
         rows, report = raft_rows(
             learned,
             retriever,
             books.oracle,
+            template=approach.prompt,
             without_oracle=settings.without_oracle,
             shuffle=settings.shuffle,
             seed=settings.seed,
@@ -104,11 +100,18 @@ def build(made: Plan, *, progress: Progress) -> Path:
 def tune(project: Project, recipe: str, *, progress: Progress = lambda phase, done, total: None) -> Path:
     """Train the adapter of a recipe for a project, and return its folder."""
     questions = load_questions(project.questions)
-    approach = next((one for one in project.approaches if one.recipe == recipe), None)
-    model = approach.model if approach else project.model
-    retrieval = approach.retrieval if approach else replace(project.retrieval)
+    own = [one for one in project.approaches if one.recipe == recipe]
+    prompt = "grounded" if recipe == "raft" else "answer"
+    approach = own[0] if own else Approach(recipe, project.model, prompt, retrieval=project.retrieval, recipe=recipe)
     if recipe != "raft":
-        return build(plan(project, recipe, questions, model=model, retrieval=retrieval, books=None), progress=progress)
+        return build(plan(project, approach, questions, books=None), progress=progress)
     with library(project) as books:
-        made = plan(project, recipe, questions, model=model, retrieval=retrieval, books=books)
+        texts = {record.id: books.catalog.document(record.id).text for record in books.catalog.documents()}
+        if faults := check_questions([q for q in questions if q.split == "train"], texts):
+            raise DataMistake(
+                f"{len(faults)} fault(s) in {project.questions} against the documents",
+                tip="tunewise questions check lists them; tunewise ingest if documents changed",
+                faults=tuple(faults),
+            )
+        made = plan(project, approach, questions, books=books)
     return build(made, progress=progress)

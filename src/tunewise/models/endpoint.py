@@ -7,6 +7,7 @@ retried on 429, 5xx and broken connections, a bounded number of times; then it i
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,9 @@ class Endpoint:
             )
         self.name = name
         self._base, self._model, self._seconds = base, model, seconds
-        self.identity: dict[str, Any] = {"model": name, "address": base}
+        # A password inside the address is nobody's business: not in a report, not in a message.
+        self._shown = re.sub(r"//[^/@]*@", "//***@", base)
+        self.identity: dict[str, Any] = {"model": name, "address": self._shown}
         self._client: Any = None
 
     def count_tokens(self, text: str) -> int:
@@ -79,23 +82,23 @@ class Endpoint:
             except httpx.TransportError as error:
                 if last:
                     raise Failed(
-                        f"{self._base} does not answer: {type(error).__name__}",
+                        f"{self._shown} does not answer: {type(error).__name__}",
                         tip="is the server running, and OPENAI_BASE_URL right?",
                     ) from error
                 time.sleep(0.2 * 2**attempt)
                 continue
             if reply.status_code in (401, 403):
-                raise ConfigMistake(f"{self._base} refused the key ({reply.status_code})", tip="set OPENAI_API_KEY")
+                raise ConfigMistake(f"{self._shown} refused the key ({reply.status_code})", tip="set OPENAI_API_KEY")
             if reply.status_code == 404:
-                raise ModelMistake(f"{self._base} has no model {self._model!r}", tip="see its /v1/models")
+                raise ModelMistake(f"{self._shown} has no model {self._model!r}", tip="see its /v1/models")
             if reply.status_code == 429 or reply.status_code >= 500:
                 if last:
-                    raise Failed(f"{self._base} answered {reply.status_code} {_TRIES} times")
+                    raise Failed(f"{self._shown} answered {reply.status_code} {_TRIES} times")
                 wait = reply.headers.get("retry-after", "")
                 time.sleep(min(float(wait), 30.0) if wait.replace(".", "", 1).isdigit() else 0.2 * 2**attempt)
                 continue
             if reply.status_code != 200:
-                raise Failed(f"{self._base} answered {reply.status_code}: {reply.text[:200]}")
+                raise Failed(f"{self._shown} answered {reply.status_code}: {reply.text[:200]}")
             return self._read(reply, messages, time.perf_counter() - start)
         raise AssertionError("unreachable: the last try returns or raises")
 
@@ -105,7 +108,7 @@ class Endpoint:
             text = value["choices"][0]["message"]["content"] or ""
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise Failed(
-                f"{self._base} answered with something that is no chat completion: {reply.text[:200]}"
+                f"{self._shown} answered with something that is no chat completion: {reply.text[:200]}"
             ) from error
         usage = value.get("usage") or {}
         counted = sum(self.count_tokens(message["content"]) for message in messages)

@@ -147,6 +147,9 @@ class LocalModel:
             peft = need("peft", feature="an adapter", extra="train")
             self.model = peft.PeftModel.from_pretrained(self.model, adapter, is_trainable=False).merge_and_unload()
         self.model.eval()
+        # Some models end their turns with a token that only their generation settings name.
+        own = self.model.generation_config.eos_token_id
+        self._ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text without special tokens."""
@@ -190,17 +193,13 @@ class LocalModel:
                 attention_mask=mask,
                 max_new_tokens=decoding.max_new_tokens,
                 pad_token_id=pad,
-                eos_token_id=self.tokenizer.eos_token_id,
+                eos_token_id=sorted(self._ends),
                 **sampling,
             )
         seconds = (time.perf_counter() - start) / len(rows)
         results = []
         for row, produced in zip(rows, out[:, width:].tolist(), strict=True):
-            end = (
-                produced.index(self.tokenizer.eos_token_id)
-                if self.tokenizer.eos_token_id in produced
-                else len(produced)
-            )
+            end = next((place for place, token in enumerate(produced) if token in self._ends), len(produced))
             text = self.tokenizer.decode(produced[:end], skip_special_tokens=True)
             results.append(Generated(text.strip(), len(row), end, seconds))
         return results

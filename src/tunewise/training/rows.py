@@ -98,24 +98,27 @@ def raft_rows(
     oracle_found = oracle_added = refusals = 0
     for question, retrieved in zip(questions, found, strict=True):
         hits = list(retrieved)
+        # A gold span may be cut by a chunk's end: the chunks that the oracle names hold it as well.
+        golden = {chunk.id for chunk in oracle(question)} if question.answerable else set()
+        golden |= {hit.chunk.id for hit in hits if holds(hit.chunk, question)}
         dropped = question.answerable and rng.random() < without_oracle
         if question.answerable and not dropped:
             missing = [chunk for chunk in oracle(question) if all(hit.chunk.id != chunk.id for hit in hits)]
-            if any(holds(hit.chunk, question) for hit in hits):
+            if any(hit.chunk.id in golden for hit in hits):
                 oracle_found += 1
             elif missing:
                 oracle_added += 1
             # Distractors leave from the lowest rank; passages that hold gold stay.
             for chunk in missing:
-                spare = [i for i, hit in enumerate(hits) if not holds(hit.chunk, question)]
+                spare = [i for i, hit in enumerate(hits) if hit.chunk.id not in golden]
                 if len(hits) > 1 and spare:
                     del hits[spare[-1]]
                 hits.append(Hit(chunk, 0.0, len(hits) + 1))
         elif dropped:
-            hits = [hit for hit in hits if not holds(hit.chunk, question)]
+            hits = [hit for hit in hits if hit.chunk.id not in golden]
         if rng.random() < shuffle:
             rng.shuffle(hits)
-        markers = "".join(f"[{n}]" for n, hit in enumerate(hits, 1) if holds(hit.chunk, question))
+        markers = "".join(f"[{n}]" for n, hit in enumerate(hits, 1) if hit.chunk.id in golden)
         if question.answerable and markers:
             completion = f"{question.answers[0]} {markers}"
         elif question.answerable and not dropped and not question.gold:

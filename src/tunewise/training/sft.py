@@ -77,10 +77,19 @@ def adapter_identity(model: str, rows: Sequence[TrainingRow], settings: Training
     return fingerprint([model, [[row.messages, row.completion] for row in rows], asdict(settings)])
 
 
-def finished(folder: Path, model: str, rows: Sequence[TrainingRow], settings: TrainingSettings) -> bool:
-    """Whether the folder holds the whole adapter of exactly these rows and settings."""
-    manifest = folder / "tunewise.json"
-    return manifest.is_file() and read_json(manifest).get("identity") == adapter_identity(model, rows, settings)
+def finished(
+    folder: Path, model: str, rows: Sequence[TrainingRow], settings: TrainingSettings, *, cache: Path | None = None
+) -> bool:
+    """Whether the folder holds the whole adapter of exactly these rows and settings, for this base."""
+    manifest, weights = folder / "tunewise.json", folder / "adapter_model.safetensors"
+    if not (manifest.is_file() and weights.is_file()):
+        return False
+    about = read_json(manifest)
+    return (
+        about.get("identity") == adapter_identity(model, rows, settings)
+        and about["base"] == identify(model, resolve(model, cache=cache))
+        and about["weights"] == sha256(weights)
+    )
 
 
 def train(
@@ -97,7 +106,7 @@ def train(
 
     A finished folder with the same identity is returned as it is; an interrupted one goes on from its last checkpoint.
     """
-    if finished(folder, model_name, rows, settings):
+    if finished(folder, model_name, rows, settings, cache=cache):
         return folder
     identity = adapter_identity(model_name, rows, settings)
     manifest = folder / "tunewise.json"
@@ -132,17 +141,12 @@ def train(
     )
     encoded = encode(rows, tokenizer, longest=model.config.max_position_embeddings)
     checkpoints = folder / "checkpoints" / identity[:16]
-    history: list[dict[str, float]] = []
     size, accumulation = _batch(encoded, settings.batch)
     steps = max(1, round(settings.epochs * -(-len(rows) // (size * accumulation))))
 
     class Watch(transformers.TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             progress(f"train {recipe}", state.global_step, state.max_steps)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-            if logs and "loss" in logs:
-                history.append({"step": state.global_step, "loss": float(logs["loss"])})
 
     arguments = transformers.TrainingArguments(
         output_dir=str(checkpoints),
@@ -178,13 +182,14 @@ def train(
         callbacks=[Watch()],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    last = transformers.trainer_utils.get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    last, begun = _last_checkpoint(checkpoints)
     with disk_errors(folder):
         trainer.train(resume_from_checkpoint=last)
         folder.mkdir(parents=True, exist_ok=True)
         worn.save_pretrained(folder, safe_serialization=True)
         tokens = int(settings.epochs * sum(len(row["input_ids"]) for row in encoded))
-        seconds = time.perf_counter() - started
+        # A resumed run counts what the steps before it took, at the pace of those after.
+        seconds = (time.perf_counter() - started) * steps / max(1, steps - begun)
         trained = sum(p.numel() for p in worn.parameters() if p.requires_grad)
         write_text(folder / "README.md", _card(model_name, recipe, rows, settings, trained, seconds))
         write_json(
@@ -200,7 +205,9 @@ def train(
                 "questions": sorted({row.question for row in rows}),
                 "groups": sorted({group for row in rows for group in row.groups}),
                 "documents": sorted({document for row in rows for document in row.documents}),
-                "history": history,
+                "history": [
+                    {"step": log["step"], "loss": log["loss"]} for log in trainer.state.log_history if "loss" in log
+                ],
                 "trained_parameters": trained,
                 "seconds": seconds,
                 "tokens": tokens,
@@ -213,6 +220,12 @@ def train(
         )
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return folder
+
+
+def _last_checkpoint(folder: Path) -> tuple[str | None, int]:
+    """The newest whole checkpoint and its step: trainer_state.json is written last, so without it one is torn."""
+    whole = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda file: int(file.parent.name.split("-")[1]))
+    return (str(whole[-1].parent), int(read_json(whole[-1])["global_step"])) if whole else (None, 0)
 
 
 def _batch(encoded: Sequence[dict[str, list[int]]], rows: int) -> tuple[int, int]:
