@@ -164,6 +164,7 @@ def test_odd_line_breaks_inside_a_text_do_not_break_its_line(tmp_path):
 
 def test_one_document_does_not_eat_up_the_test_share():
     questions = [
-        Question(f"q{i}", one.question, ("x",), (Gold("only.pdf", 10 * i, 10 * i + 5),)) for i, one in enumerate(made(100))
+        Question(f"q{i}", one.question, ("x",), (Gold("only.pdf", 10 * i, 10 * i + 5),))
+        for i, one in enumerate(made(100))
     ]
     assert sum(q.split == "train" for q in split_questions(questions)) > 30
