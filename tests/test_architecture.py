@@ -55,7 +55,7 @@ ROOMS: dict[str, set[str]] = {
 }
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
-    "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
+    "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "pptx", "python_calamine", "oxmsg", "PIL", "lxml", "cv2", "rapidocr", "onnxruntime", "trafilatura", "httpx", "rich", "openai",
     "pandas", "gguf", "safetensors", "tokenizers",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}

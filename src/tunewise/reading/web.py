@@ -32,23 +32,37 @@ _KEPT_SHARE = 0.6
 
 def read_html(data: bytes) -> Draft:
     """HTML bytes → Draft; raises DataMistake when the page holds no text."""
+    source, page = _parsed(data)
+    title = _title(page)
+    blocks = _article(source, _walk_page(page))
+    if not blocks:
+        raise DataMistake("the page holds no text", tip="save the page after its scripts have run, or as PDF")
+    return assemble(blocks, title=title)
+
+
+def page_blocks(data: bytes, *, encoding: str = "") -> list[Block]:
+    """All blocks of an HTML page that is known to be an article as a whole: a chapter of a book, a message."""
+    blocks = _walk_page(_parsed(data, encoding)[1])
+    if not blocks:
+        raise DataMistake("the page holds no text", tip="save the page again")
+    return blocks
+
+
+def _parsed(data: bytes, encoding: str = "") -> tuple[str, Any]:
+    """Its source, and its tree."""
     import lxml.html
     from lxml.etree import ParserError
 
     if not data.strip():
         raise DataMistake("the file is empty", tip="save the page again, or take the file away")
-    source = clean(_decode(data))
+    source = clean(data.decode(encoding, "replace") if encoding else _decode(data))
     # lxml refuses a declared encoding in a text that is already decoded.
     source = re.sub(r"^\s*<\?xml[^>]*\?>", "", source)
     try:
         page = lxml.html.document_fromstring(source, parser=lxml.html.HTMLParser(encoding=None, huge_tree=True))
     except (ParserError, ValueError) as error:
         raise DataMistake(f"it is not an HTML page: {error}", tip="open it in a browser and save it again") from error
-    title = _title(page)
-    blocks = _article(source, _walk_page(page))
-    if not blocks:
-        raise DataMistake("the page holds no text", tip="save the page after its scripts have run, or as PDF")
-    return assemble(blocks, title=title)
+    return source, page
 
 
 def _decode(data: bytes) -> str:
