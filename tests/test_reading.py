@@ -270,7 +270,8 @@ def test_pdf_passwords(tmp_path: Path) -> None:
     assert read(tmp_path, "a.pdf", data, passwords=("wrong", "open sesame")).text == ENGLISH
 
 
-def test_pdf_scans_and_damage_say_so(tmp_path: Path) -> None:
+def test_pdf_scans_and_damage_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunewise.reading.ocr.available", lambda: False)
     from reportlab.lib.utils import ImageReader
     from reportlab.pdfgen.canvas import Canvas
 
@@ -281,7 +282,8 @@ def test_pdf_scans_and_damage_say_so(tmp_path: Path) -> None:
     canvas.showPage()
     scan = target
     canvas.save()
-    assert "scan" in refused(tmp_path, "a.pdf", scan.getvalue()).message
+    mistake = refused(tmp_path, "a.pdf", scan.getvalue())
+    assert "scan" in mistake.message and "tunewise[ocr]" in mistake.tip
     target = io.BytesIO()
     canvas = Canvas(target)
     canvas.drawString(72, 700, "The first page has words.")

@@ -6,6 +6,7 @@
     book.py    EPUB, chapter by chapter as HTML
     mail.py    e-mail: .eml and Outlook's .msg, with what is attached
     pdf.py     PDF; lines.py: lines of a page → paragraphs and headings
+    scans.py   pages and files that are pictures; ocr.py: a picture → lines of text (the extra `ocr`)
     word.py    Word; numbering.py: its list numbers
     slides.py  PowerPoint
     sheets.py  Excel and OpenDocument sheets; tables.py: rows of cells → Markdown tables, CSV
@@ -22,12 +23,12 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, MissingExtra
 from tunewise.nouns import Document
 from tunewise.reading.formats import SUFFIXES, read_bytes, unknown_suffix
 from tunewise.store import sha256
@@ -52,10 +53,12 @@ def read_file(
     password: str | None = None,
     passwords: Sequence[str] = (),
     notes: list[str] | None = None,
+    tell: Callable[[], None] | None = None,
 ) -> Document:
     """Read one file in this process; what could not be read of it is appended to `notes`.
 
-    `id` defaults to the file's name. Raises DataMistake with the cause and the way out.
+    `id` defaults to the file's name. `tell` is called after each page that had to be recognised (OCR).
+    Raises DataMistake with the cause and the way out; MissingExtra for a picture without the extra `ocr`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -74,9 +77,9 @@ def read_file(
         ) from error
     tried = ((password,) if password is not None else ()) + tuple(passwords)
     try:
-        draft = read_bytes(suffix, data, tried)
-    except DataMistake as error:
-        raise DataMistake(f"{path}: {error.message}", tip=error.tip) from error
+        draft = read_bytes(suffix, data, tried, tell)
+    except (DataMistake, MissingExtra) as error:
+        raise type(error)(f"{path}: {error.message}", tip=error.tip) from error
     if len(draft.text) > _LONGEST:
         raise DataMistake(f"{path}: it holds more than {_LONGEST:,} characters", tip="split the file")
     if not draft.text.strip():

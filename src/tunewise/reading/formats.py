@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 from tunewise.errors import DataMistake
@@ -25,10 +25,14 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "CSV": (".csv", ".tsv"),
     "book": (".epub",),
     "message": (".eml", ".msg"),
+    "picture": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
 }
 _KIND = {suffix: kind for kind, suffixes in _KINDS.items() for suffix in suffixes}
 SUFFIXES: frozenset[str] = frozenset(_KIND)
 """What `read_file` takes, in lower case."""
+
+PAGED: frozenset[str] = frozenset((*_KINDS["PDF"], *_KINDS["picture"]))
+"""Those whose pages can be shown as they are; slides and sheets are numbered like pages, but not drawn."""
 
 # Suffixes of what people have in such folders and what to do with it.
 _OTHERS = {
@@ -55,8 +59,13 @@ def unknown_suffix(path: PurePath) -> str:
     return f"{what} are not read (known: {known})"
 
 
-def read_bytes(suffix: str, data: bytes, passwords: Sequence[str] = (), depth: int = 0) -> Draft:
-    """The bytes of a file whose suffix is one of SUFFIXES → Draft; DataMistake when it cannot be read."""
+def read_bytes(
+    suffix: str, data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None] | None = None, depth: int = 0
+) -> Draft:
+    """The bytes of a file whose suffix is one of SUFFIXES → Draft; DataMistake when it cannot be read.
+
+    `tell` is called after each page that had to be recognised (OCR): work that takes seconds goes on.
+    """
     kind = _KIND[suffix]
     if really := _mislabelled(suffix, data):
         raise DataMistake(f"it is {really}, not what its name says ({suffix})", tip="give it the suffix of its format")
@@ -75,7 +84,7 @@ def read_bytes(suffix: str, data: bytes, passwords: Sequence[str] = (), depth: i
     if kind == "PDF":
         from tunewise.reading.pdf import read_pdf
 
-        return read_pdf(data, passwords)
+        return read_pdf(data, passwords, tell)
     if kind == "Word":
         from tunewise.reading.word import read_word
 
@@ -96,6 +105,10 @@ def read_bytes(suffix: str, data: bytes, passwords: Sequence[str] = (), depth: i
         from tunewise.reading.book import read_book
 
         return read_book(data)
+    if kind == "picture":
+        from tunewise.reading.scans import read_picture
+
+        return read_picture(data, tell)
     from tunewise.reading.mail import read_eml, read_msg
 
     def attached(name: str, inner: bytes) -> Draft | None:
@@ -104,7 +117,7 @@ def read_bytes(suffix: str, data: bytes, passwords: Sequence[str] = (), depth: i
             return None
         if depth >= _DEEPEST:
             raise DataMistake("messages are attached to one another too deeply")
-        return read_bytes(ending, inner, passwords, depth + 1)
+        return read_bytes(ending, inner, passwords, tell, depth + 1)
 
     return (read_msg if suffix == ".msg" else read_eml)(data, attached)
 
@@ -123,6 +136,7 @@ _PICTURES = {
     b"II*\0": "a TIFF picture", b"MM\0*": "a TIFF picture",
 }
 _PROGRAMS = {b"\x7fELF": "a program", b"MZ\x90\0": "a Windows program", b"{\\rtf": "an RTF file"}
+_PLAIN = frozenset(("Markdown", "text", "HTML", "CSV"))
 _HTML_HEAD = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!doctype\s+html|<html[\s>])", re.IGNORECASE)
 
 
@@ -130,20 +144,20 @@ def _mislabelled(suffix: str, data: bytes) -> str:
     """What the file is for certain when that is not what its suffix says; "" when there is no contradiction."""
     if data.startswith(b"%PDF-") and suffix != ".pdf":
         return "a PDF"
-    for mark, what in (_PICTURES | _PROGRAMS).items():
+    for mark, what in _PROGRAMS.items() if _KIND[suffix] == "picture" else (_PICTURES | _PROGRAMS).items():
         if data.startswith(mark):
             return what
-    if data.startswith(b"\xd0\xcf\x11\xe0") and _KIND[suffix] in ("Markdown", "text", "HTML", "CSV"):
+    if data.startswith(b"\xd0\xcf\x11\xe0") and _KIND[suffix] in _PLAIN:
         return "an old Office file or a message"
     if data.startswith(b"PK\x03\x04"):
         return _packed(suffix, data)
-    if _HTML_HEAD.match(data[:1024]) and _KIND[suffix] in ("Word", "PowerPoint", "sheet", "PDF", "book"):
+    if _HTML_HEAD.match(data[:1024]) and _KIND[suffix] in ("Word", "PowerPoint", "sheet", "PDF", "book", "picture"):
         return "an HTML page"
     return ""
 
 
 def _packed(suffix: str, data: bytes) -> str:
-    if _KIND[suffix] in ("Markdown", "text", "HTML", "CSV", "PDF", "message") or suffix == ".xls":
+    if _KIND[suffix] in _PLAIN | {"PDF", "message", "picture"} or suffix == ".xls":
         return "a zip archive or an Office file"
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as package:
