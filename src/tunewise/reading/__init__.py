@@ -14,8 +14,9 @@
     formats.py which module reads which file, and what a file that is not what its suffix says really is
     folder.py  a folder, read by child processes (child.py, worker.py) that may die without harm
     pages.py   where a span stands on a page, and the page as a picture; views.py: the same through a child
+    address.py a web address fetched with care; web_sources.py: where saved pages came from
 
-Knows nothing about chunks, indexes or models, and never opens a connection.
+Knows nothing about chunks, indexes or models; only `address.py` ever opens a connection.
 """
 
 from __future__ import annotations

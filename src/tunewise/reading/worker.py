@@ -1,6 +1,6 @@
 """The child process of `child.py`: does one thing with one file for each line of its input, one JSON line out for each.
 
-It may be killed at any time. It knows nothing about folders, and opens nothing but the file that it is told to read.
+It may be killed at any time. It knows nothing about folders, and opens nothing but the file or address it is told.
 """
 
 from __future__ import annotations
@@ -83,8 +83,16 @@ def _png(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     return {"png": base64.b64encode(picture).decode()}
 
 
+def _fetch(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
+    """{"url", "private"} → {"url", "data": hexadecimal, "suffix"}: the one deed that opens a connection."""
+    from tunewise.reading.address import fetch
+
+    page = fetch(request["url"], private=request["private"])
+    return {"url": page.url, "data": page.data.hex(), "suffix": page.suffix}
+
+
 _Deed = Callable[[dict[str, Any], Callable[[], None]], dict[str, Any]]
-_DOES: dict[str, _Deed] = {"read": _read, "boxes": _boxes, "png": _png}
+_DOES: dict[str, _Deed] = {"read": _read, "boxes": _boxes, "png": _png, "fetch": _fetch}
 
 
 def _limit() -> None:
