@@ -56,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
-    "pandas", "gguf", "safetensors", "tokenizers",
+    "pandas", "gguf", "safetensors", "tokenizers", "pptx", "python_calamine", "oxmsg", "PIL", "lxml", "rapidocr",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400
