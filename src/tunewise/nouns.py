@@ -14,6 +14,7 @@ Need = Literal["facts", "form", "terms"]
 """The three reasons for which people adapt a model: it lacks their facts, their form, their terms."""
 
 Split = Literal["train", "validation", "test"]
+MARGINALS = ("none", "sequence", "token")
 NEEDS: tuple[str, ...] = get_args(Need)
 SPLITS: tuple[str, ...] = get_args(Split)
 
@@ -159,11 +160,13 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How text is produced: greedy unless `temperature` > 0."""
+    """How text is produced: greedy unless `temperature` > 0; `marginal`: see models/marginal.py."""
 
     max_new_tokens: int = 48
     temperature: float = 0.0
     seed: int = 0
+    marginal: str = "none"
+    beams: int = 1
 
 
 @dataclass(frozen=True, slots=True)

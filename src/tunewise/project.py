@@ -16,8 +16,9 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from tunewise.approaches import DEFAULT_APPROACHES, READY_MADE
 from tunewise.errors import ConfigMistake
-from tunewise.nouns import Approach, Decoding, Needs, Retrieval
+from tunewise.nouns import MARGINALS, Approach, Decoding, Needs, Retrieval
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
@@ -64,20 +65,11 @@ _APPROACH: dict[str, Setting] = {
     "recipe": Setting("recipe", "text", None, RECIPES),
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
+    "marginal": Setting("marginal", "text", Decoding().marginal, MARGINALS),
+    "beams": Setting("beams", "whole", Decoding().beams, low=1),
     "retrieval": Setting("retrieval", "table", None),
 }
 _FREE_TABLES = ("needs", "training", "approaches", "groups")
-
-DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
-    "zero-shot": {"prompt": "answer"},
-    "few-shot": {"prompt": "answer", "examples": 3},
-    "chain-of-thought": {"prompt": "chain-of-thought", "max_new_tokens": 160},
-    "rag": {"prompt": "grounded", "index": True},
-    "lora-sft": {"prompt": "answer", "recipe": "sft"},
-    "lora-sft-rag": {"prompt": "grounded", "index": True, "recipe": "sft"},
-    "raft": {"prompt": "grounded", "index": True, "recipe": "raft"},
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -101,11 +93,13 @@ class Project:
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def approach(self, name: str) -> Approach:
-        """The approach of that name; `ConfigMistake` with the known names."""
+        """The approach of that name, of the project or ready-made; `ConfigMistake` with the known names."""
         for approach in self.approaches:
             if approach.name == name:
                 return approach
-        known = [approach.name for approach in self.approaches]
+        if name in READY_MADE:
+            return _approach(name, READY_MADE[name], self.model, self.retrieval)
+        known = [*dict.fromkeys([*(approach.name for approach in self.approaches), *READY_MADE])]
         raise ConfigMistake(f"no approach {name!r}{_near(name, known)}", tip=f"known: {', '.join(known)}")
 
     def values(self) -> dict[str, Any]:
@@ -280,20 +274,16 @@ class _Source:
                 continue
             if not re.fullmatch(r"[\w][\w.-]*", name):
                 self.fault(keys, f"approach name {name!r}: letters, digits, '.', '_' and '-' only")
-            if wanted is DEFAULT_APPROACHES:
-                values, own = table, {}
+            if not table and name in READY_MADE or wanted is DEFAULT_APPROACHES:
+                values, own = READY_MADE[name], {}
             else:
                 values, own = self.read(keys, _APPROACH), self.read((*keys, "retrieval"), _RETRIEVAL)
             reads = values.get("index", False)
             if values.get("recipe") == "raft" and not reads:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
-            made.append(Approach(
-                name=name, model=values.get("model", model),
-                prompt=values.get("prompt", "grounded" if reads else "answer"),
-                index=CURRENT_INDEX if reads else None, retrieval=replace(retrieval, **own),
-                decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
-                examples=values.get("examples", 0), recipe=values.get("recipe"),
-            ))
+            if values.get("marginal", "none") != "none" and not reads:
+                self.fault((*keys, "marginal"), f"[approaches.{name}] marginal sums over passages: add index = true")
+            made.append(_approach(name, values, model, replace(retrieval, **own)))
         return tuple(made)
 
     def groups(self) -> dict[str, tuple[str, ...]] | None:
@@ -306,6 +296,16 @@ class _Source:
                 continue
             made[glob] = tuple(names)
         return made
+
+
+def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retrieval) -> Approach:
+    reads = values.get("index", False)
+    return Approach(
+        name=name, model=values.get("model", model), prompt=values.get("prompt", "grounded" if reads else "answer"),
+        index=CURRENT_INDEX if reads else None, retrieval=retrieval, examples=values.get("examples", 0),
+        decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
+        recipe=values.get("recipe"),
+    )
 
 
 def _key_lines(text: str) -> dict[tuple[str, ...], int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import ModelMistake, need
-from tunewise.models import Generated
+from tunewise.models import Generated, Marginal
 from tunewise.models.bundled import GGUF_SHA256, smollm2
 from tunewise.nouns import Decoding
 from tunewise.store import fingerprint, read_json, sha256
@@ -175,6 +175,14 @@ class LocalModel:
                 continue
             waiting = waiting[size:]
         return [generated for generated in done if generated is not None]
+
+    def marginal(
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+    ) -> list[Marginal]:
+        """One completion for each group of prompts (one passage each), marginal over them: see models/marginal.py."""
+        from tunewise.models.marginal import decode
+
+        return decode(self, groups, scores, decoding)
 
     def _batch(self, rows: list[list[int]], decoding: Decoding) -> list[Generated]:
         torch = self._torch
