@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "citations": {"sentences"},
     "answers": {"retrieval", "prompts", "models", "citations"},
-    "questions": {"prompts"},
+    "questions": {"prompts", "sentences"},
     "scorers": set(),
     "statistics": set(),
     "evaluation": set(),
@@ -58,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
-    "pandas", "gguf", "safetensors", "tokenizers",
+    "pandas", "gguf", "safetensors", "tokenizers", "datasketch", "xllamacpp",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400

@@ -41,10 +41,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "questions_bad": ("{count} fault(s) in {path}", "{path} 中有 {count} 处错误"),
     "questions_bad_tip": ("mend them and run the same command again", "修正后重新运行同一命令"),
     "questions_leak": (
-        "{count} leak(s) between training and test questions",
-        "训练问题与测试问题之间有 {count} 处泄漏",
+        "{count} leak(s) between the splits",
+        "各划分之间有 {count} 处泄漏",
     ),
-    "leak": ("{a} (train) and {b} (test): {why}", "{a}（训练）与 {b}（测试）：{why}"),
+    "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
     "split_done": (
         "{train} train, {validation} validation, {test} test questions in {path}",
         "{path}：训练 {train}，验证 {validation}，测试 {test}",

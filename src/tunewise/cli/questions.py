@@ -30,21 +30,22 @@ def check(
 ) -> None:
     """Find every fault: broken lines, gold that is not in the documents, answers learned in training."""
     from tunewise.jobs.search import document_texts
-    from tunewise.questions import check_questions, find_leaks, load_questions
+    from tunewise.questions import check_questions, load_questions, split_leaks
 
     project = project_of(questions=path)
     asked = load_questions(project.questions)
     faults = check_questions(asked, document_texts(project))
-    leaks = find_leaks([q for q in asked if q.split == "train"], [q for q in asked if q.split == "test"])
+    leaks = split_leaks(asked)
+    side = {question.id: question.split for question in asked}
     if manners.json:
         out_json({"questions": len(asked), "faults": faults,
-                  "leaks": [{"train": a, "test": b, "why": why} for a, b, why in leaks]})
+                  "leaks": [{side[a]: a, side[b]: b, "why": why} for a, b, why in leaks]})
     if faults:
         raise DataMistake(message("questions_bad", count=len(faults), path=project.questions),
                           tip=message("questions_bad_tip"), faults=tuple(faults))
     if leaks:
         for a, b, why in leaks:
-            error(message("leak", a=a, b=b, why=why))
+            error(message("leak", a=a, b=b, why=why, split_a=side[a], split_b=side[b]))
         raise GateFailed(message("questions_leak", count=len(leaks)), tip="tunewise questions split")
     if not manners.json:
         out(message("questions_good", count=len(asked)))

@@ -69,7 +69,7 @@ def compare(
     asked = _asked(questions, limit)
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
-        _refuse_leaks(learned, asked)
+        _refuse_leaks([question for question in questions if question.split != "test"], asked)
     glossary = load_glossary(project.glossary) if project.glossary else ()
     needs_index = any(approach.index for approach in chosen)
     folder = project_folder(project.root) / "runs"
@@ -150,7 +150,7 @@ def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> Non
     if leaks := find_leaks(learned, asked):
         shown = "; ".join(f"{a} and {b} ({why})" for a, b, why in leaks[:5])
         raise GateFailed(
-            f"{len(leaks)} training question(s) leak into the test questions: {shown}",
+            f"{len(leaks)} training or validation question(s) leak into the test questions: {shown}",
             tip="tunewise questions split deals them out anew",
         )
 

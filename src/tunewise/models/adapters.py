@@ -2,8 +2,8 @@
 
 LoRA adapters lie side by side in the base's layers and are switched (they are not merged, so the base stays whole);
 prompt-, prefix- and P-tuned ones put virtual tokens in front of the same base. What cannot share a base is loaded on
-its own: whole tuned weights, IA3 (PEFT keeps one kind of tuner in a model), and LoRA variants that change the base's own
-weights when they are loaded (PiSSA, OLoRA, CorDA, LoftQ) or bring modules of their own.
+its own: whole tuned weights, IA3 (PEFT keeps one kind of tuner in a model), and LoRA variants that change the base's
+own weights when they are loaded (PiSSA, OLoRA, CorDA, LoftQ) or bring modules of their own.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ Each of k passages z stands in a prompt of its own; p(z|x) comes from the retrie
 - sequence: p(y|x) = sum_z p(z|x) p(y|x,z). Each prompt gives candidates (greedy, or `beams` of them); each is scored
   under *all* prompts ("thorough decoding" of the paper), and the largest sum wins. No length normalisation, as there.
 
-p(z|x) = softmax(score / (best score * TEMPERATURE)). Retrieval here gives scores of reciprocal rank fusion, which have no
-unit and lie close together (1/61, 1/62, …): dividing by the best one takes their scale away, so that the temperature
+p(z|x) = softmax(score / (best score * TEMPERATURE)). Retrieval here gives scores of reciprocal rank fusion, which have
+no unit and lie close together (1/61, 1/62, …): dividing by the best one takes their scale away, so that the temperature
 means the same for every weighting of the legs. At 0.1, a passage second in both legs weighs .85 of one first in both,
 and one found by a single leg of two .007.
 """
