@@ -45,6 +45,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "各划分之间有 {count} 处泄漏",
     ),
     "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
+    "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
+    "generate_done": ("{count} new questions in {path} ({known} stood there before)",
+                      "{path} 中新增 {count} 个问题（此前已有 {known} 个）"),
     "split_done": (
         "{train} train, {validation} validation, {test} test questions in {path}",
         "{path}：训练 {train}，验证 {validation}，测试 {test}",

@@ -1,4 +1,4 @@
-"""questions check, split, import: the question file."""
+"""questions check, split, import, generate: the question file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import typer
 from tunewise.cli.documents import confirm, project_of
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
-from tunewise.cli.terminal import error, following, manners, out, out_json, warn
+from tunewise.cli.terminal import detail, error, following, manners, out, out_json, progress, warn
 from tunewise.errors import DataMistake, GateFailed, UserMistake
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    questions = typer.Typer(help="The question file: check it, split it, import one.", rich_markup_mode=None)
+    questions = typer.Typer(help="The question file: check it, split it, import one, make one.", rich_markup_mode=None)
     command(questions, "check", example="tunewise questions check")(check)
     command(questions, "split", example="tunewise questions split --seed 7 --output split.jsonl")(split)
     command(questions, "import", example="tunewise questions import xquad_en.questions.jsonl --output my-project")(
         import_questions)
+    command(questions, "generate", example="tunewise questions generate\n"
+            "tunewise questions generate --model openai:qwen3-4b --per-passage 3 --output more.jsonl")(generate)
     app.add_typer(questions, name="questions")
 
 
@@ -109,3 +111,41 @@ def import_questions(
     else:
         out(message("import_done", questions=questions, documents=documents, folder=output))
     following(f"tunewise init {output} && tunewise ingest --config {output}/tunewise.toml")
+
+
+def generate(
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT",
+                                                help="Where to append (default: questions.generated.jsonl).")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", envvar="TUNEWISE_GENERATOR",
+                                              help="Who writes them (default: forms of sentences and tables).")] = None,
+    document: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_DOCUMENT",
+                                                       help="Only ids that match; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(envvar="TUNEWISE_LIMIT", min=1, help="At most so many passages.")] = None,
+    per_passage: Annotated[int, typer.Option(envvar="TUNEWISE_PER_PASSAGE", min=1, max=20,
+                                             help="How many a model is asked for.")] = 2,
+    k: Annotated[int, typer.Option("--k", min=1, help="Its passage must be among so many retrieved ones.")] = 5,
+) -> None:
+    """Make questions with answers and evidence from the documents; filter them, and say what fell away.
+
+    A run that was stopped goes on. The file is yours to edit: what you deleted is not written again.
+    """
+    from tunewise.jobs.generate import generate_questions as job
+
+    project = project_of()
+    target = output or project.root / "questions.generated.jsonl"
+    with progress() as report_progress:
+        report = job(project, output=target, model=model, documents=document or (), limit=limit, count=per_passage,
+                     k=k, progress=report_progress)
+    if manners.json:
+        out_json({"file": target, "passages": report.passages, "written": report.written, "known": report.known,
+                  "steps": report.steps,
+                  "rejected": [{"question": question, "reason": reason} for question, reason in report.rejected]})
+    else:
+        out(message("generate_passages", count=report.passages, questions=report.steps[0].before))
+        for step in report.steps:
+            out(f"  {step.name}: {step.before} -> {step.after}")
+        out(message("generate_done", count=report.written, known=report.known, path=target))
+    for reason, count in Counter(reason for _, reason in report.rejected).most_common():
+        detail(f"{count} x {reason}")
+    following(f"tunewise questions split {target}")
