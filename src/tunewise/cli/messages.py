@@ -45,6 +45,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "各划分之间有 {count} 处泄漏",
     ),
     "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
+    "import_form": (
+        "taken as {form}: {rows} rows, {kept} good, {bad} not; {examples} examples in {path}",
+        "按 {form} 格式读取：共 {rows} 行，可用 {kept} 行，不可用 {bad} 行；{path} 中有 {examples} 个样例",
+    ),
+    "import_longest": ("longest: {count} tokens", "最长 {count} 个词元"),
     "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
     "generate_done": ("{count} new questions in {path} ({known} stood there before)",
                       "{path} 中新增 {count} 个问题（此前已有 {known} 个）"),
@@ -59,10 +64,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "import_blank": (
         "{count} question(s) ask nothing and were left out: {ids}",
         "有 {count} 个问题没有内容，已略去：{ids}",
-    ),
-    "import_need": (
-        "a question file named X.questions.jsonl is needed, not {path}",
-        "需要名为 X.questions.jsonl 的问题文件，而不是 {path}",
     ),
     "tune_done": ("adapter in {path}", "适配器位于 {path}"),
     "standing": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -84,25 +85,39 @@ def split(
 
 
 def import_questions(
-    path: Annotated[Path, typer.Argument(help="X.questions.jsonl.")],
+    path: Annotated[Path, typer.Argument(help="X.questions.jsonl, or a file or folder of any known format.")],
     *,
     docs: Annotated[Path | None, typer.Option(envvar="TUNEWISE_DOCS", help="Default: X.docs.jsonl beside it.")] = None,
+    form: Annotated[str, typer.Option("--format", envvar="TUNEWISE_FORMAT", help="auto, messages, sharegpt, alpaca, "
+                                      "prompt-completion, preference, kto, question-answer, text.")] = "auto",
+    rows: Annotated[bool, typer.Option("--rows", envvar="TUNEWISE_ROWS",
+                                       help="Write rows to train on, not questions.")] = False,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Who counts the tokens [TUNEWISE_MODEL].")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT",
                                          help="The project's folder.")] = Path(),
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
 ) -> None:
-    """Bring in a question set of the form X.questions.jsonl with X.docs.jsonl: questions and a folder of documents."""
-    from tunewise.questions import import_dataset
+    """Bring in questions or training rows of others: JSONL, JSON, CSV, Parquet, or X.questions.jsonl with X.docs.jsonl.
 
-    if docs is None:
-        if not path.name.endswith(".questions.jsonl"):
-            raise UserMistake(message("import_need", path=path), tip="--docs X.docs.jsonl")
+    What was taken for what is shown; every row that does not fit is named with its line, and the good ones are kept.
+    """
+    if docs is None and path.name.endswith(".questions.jsonl"):
         docs = path.with_name(path.name.removesuffix("questions.jsonl") + "docs.jsonl")
     for file in (path, docs):
-        if not file.is_file():
+        if file is not None and not file.exists():
             raise UserMistake(message("no_file", path=file), tip="tunewise questions import --help")
-    if (output / "questions.jsonl").exists():
-        confirm(message("confirm_replace", path=output / "questions.jsonl"), yes=yes)
+    target = output / ("rows.jsonl" if rows else "questions.jsonl")
+    if target.exists():
+        confirm(message("confirm_replace", path=target), yes=yes)
+    if docs is not None:
+        _import_set(path, docs, output)
+    else:
+        _import_file(path, form, output, rows, model)
+
+
+def _import_set(path: Path, docs: Path, output: Path) -> None:
+    from tunewise.questions import import_dataset
+
     documents, questions, blank = import_dataset(docs, path, output)
     if blank:
         warn(message("import_blank", count=len(blank), ids=", ".join(blank[:5])))
@@ -111,6 +126,30 @@ def import_questions(
     else:
         out(message("import_done", questions=questions, documents=documents, folder=output))
     following(f"tunewise init {output} && tunewise ingest --config {output}/tunewise.toml")
+
+
+def _import_file(path: Path, form: str, output: Path, rows: bool, model: str | None) -> None:
+    from tunewise.jobs.imports import import_file
+
+    # Tokens are counted as the model that is named counts them; by words and Chinese characters where none is.
+    counter = model or os.environ.get("TUNEWISE_MODEL", "echo")
+    done = import_file(path, form=form, folder=output, rows=rows, model=counter)
+    for fault in done.faults:
+        warn(fault)
+    if manners.json:
+        out_json(done)
+    else:
+        out(message("import_form", form=done.form, rows=done.rows, kept=done.kept, bad=done.rows - done.kept,
+                    examples=done.examples, path=done.file))
+        for number, text in enumerate(done.shown, 1):
+            out(f"--- {number}")
+            out(text if len(text) <= 600 else text[:600] + " …")
+        out("---")
+        widest = max(done.tokens.values())
+        for name, count in done.tokens.items():
+            out(f"{name:>15} {'#' * max(bool(count), round(40 * count / widest)):<40} {count}")
+        out(message("import_longest", count=done.longest))
+    following(f'[training] rows = "{done.file.name}"' if rows else "tunewise questions split")
 
 
 def generate(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
+from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.models import is_local, token_counter
 from tunewise.nouns import Approach, Question
@@ -67,6 +68,11 @@ def plan(project: Project, approach: Approach, questions: Sequence[Question], *,
         )
     else:
         rows, report = sft_rows(learned)
+    if file := project.training.get("rows"):
+        added, faults = own_rows(project.root / str(file), questions)
+        rows = [*rows, *added]
+        report = replace(report, rows=len(rows), notes=(
+            *report.notes, f"{len(added)} rows of {file} were added; {len(faults)} of its rows could not be read"))
     identity = adapter_identity(model, rows, settings)
     folder = project_folder(project.root) / "adapters" / f"{recipe}-{identity[:12]}"
     return Plan(recipe, model, tuple(rows), report, settings, folder)
@@ -74,7 +80,7 @@ def plan(project: Project, approach: Approach, questions: Sequence[Question], *,
 
 def _settings(project: Project, recipe: str) -> TrainingSettings:
     """The recipe's defaults, [training] over them, [training.RECIPE] over both."""
-    common = {key: value for key, value in project.training.items() if not isinstance(value, dict)}
+    common = {k: v for k, v in project.training.items() if not isinstance(v, dict) and k != "rows"}
     tables = {key: value for key, value in project.training.items() if isinstance(value, dict)}
     if unknown := sorted(set(tables) - set(RECIPES)):
         raise ConfigMistake(f"[training.{unknown[0]}] is no recipe", tip=f"known: {', '.join(RECIPES)}")

@@ -109,6 +109,15 @@ def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], in
     return load_model(name).count_tokens
 
 
+def renderer(name: str, *, cache: Path | None = None) -> Callable[[Sequence[dict[str, str]]], str]:
+    """Shows chat messages as the model of that name reads them; by role where its template is not on this machine."""
+    if is_local(name):
+        from tunewise.models import local
+
+        return local.renderer(name, cache=cache)
+    return lambda messages: "\n".join(f"{one['role']}: {one['content']}" for one in messages)
+
+
 def is_local(name: str) -> bool:
     """Whether a model's weights are on this machine, so that it can be tuned."""
     return name != "echo" and not name.startswith(("openai:", "ollama:"))
@@ -116,5 +125,5 @@ def is_local(name: str) -> bool:
 
 __all__ = [
     "Generated", "KNOWN", "Marginal", "MarginalModel", "Model", "describe_model", "is_local", "load_model",
-    "load_models", "token_counter",
+    "load_models", "renderer", "token_counter",
 ]

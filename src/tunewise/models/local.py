@@ -115,6 +115,13 @@ def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], in
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+def renderer(name: str, *, cache: Path | None = None) -> Callable[[Sequence[dict[str, str]]], str]:
+    """Chat messages as the model's own chat template writes them, without loading the model."""
+    transformers = need("transformers", feature="a local model's chat template", extra="local")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve(name, cache=cache), trust_remote_code=False)
+    return lambda messages: str(tokenizer.apply_chat_template(list(messages), tokenize=False))
+
+
 def prompt_tokens(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
     """The token ids of chat messages with the generation prompt: for answering and for training rows alike."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
