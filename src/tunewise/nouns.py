@@ -179,7 +179,9 @@ class Approach:
     decoding: Decoding = Decoding()
     examples: int = 0
     recipe: str | None = None
-    """The training recipe that leaves the adapter (`sft`, `raft`), when `jobs.compare` is to build it."""
+    method: str | None = None
+    parent: str | None = None
+    """What `jobs.compare` is to train: a recipe's rows (`raft`), by a method (None: lora), on a parent recipe."""
 
 
 # ------------------------------------------------------------------------------------------------ answers

@@ -22,8 +22,9 @@ from tunewise.nouns import Approach, Decoding, Needs, Retrieval
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
 """`Approach.index` of an approach that reads the project's current index generation."""
-
-RECIPES = ("sft", "raft")
+RECIPES = ("sft", "raft", "hybrid", "dap", "dpo", "kto", "grpo", "rloo")
+METHODS = ("full", "lora", "rslora", "dora", "pissa", "olora", "eva", "ia3", "qlora",
+           "prompt-tuning", "prefix-tuning", "p-tuning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ _APPROACH: dict[str, Setting] = {
     "prompt": Setting("prompt", "template", None),
     "index": Setting("index", "yes or no", False),
     "recipe": Setting("recipe", "text", None, RECIPES),
+    "method": Setting("method", "text", None, METHODS),
+    "parent": Setting("parent", "text", None),
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
     "retrieval": Setting("retrieval", "table", None),
@@ -287,12 +290,14 @@ class _Source:
             reads = values.get("index", False)
             if values.get("recipe") == "raft" and not reads:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
+            if "recipe" not in values and (alone := {"method", "parent"} & set(values)):
+                self.fault((*keys, min(alone)), f"[approaches.{name}] {min(alone)} needs a recipe = \"…\"")
             made.append(Approach(
                 name=name, model=values.get("model", model),
                 prompt=values.get("prompt", "grounded" if reads else "answer"),
                 index=CURRENT_INDEX if reads else None, retrieval=replace(retrieval, **own),
                 decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
-                examples=values.get("examples", 0), recipe=values.get("recipe"),
+                examples=values.get("examples", 0), **{k: values.get(k) for k in ("recipe", "method", "parent")},
             ))
         return tuple(made)
 
