@@ -53,19 +53,24 @@ def world(tmp_path_factory):
         folders[key] = root / key
         about = {"base": local.identify(str(base), base), "model": str(base),
                  "weights": sha256(root / key / "adapter_model.safetensors")}
+        if key in ("prompt", "prefix"):
+            about["method"] = f"{key}-tuning"
         (root / key / "tunewise.json").write_text(json.dumps(about))
     yield str(base), folders
     patch.undo()
 
 
 def alone(base, folder):
-    """The texts of one adapter on a base of its own, loaded by PEFT itself and not merged."""
+    """The texts of one adapter on a base of its own: virtual tokens as answering loads them, LoRA not merged."""
     import peft
 
     from tunewise.models.local import LocalModel
 
-    model = LocalModel(base)
-    model.model = peft.PeftModel.from_pretrained(model.model, folder).eval()
+    if "method" in json.loads((folder / "tunewise.json").read_text()):
+        model = LocalModel(base, adapter=folder)
+    else:
+        model = LocalModel(base)
+        model.model = peft.PeftModel.from_pretrained(model.model, folder).eval()
     return [one.text for one in model.generate(PROMPTS, DECODING)]
 
 
@@ -106,15 +111,44 @@ def test_marginal_decoding_wears_the_adapter_too(world):
 
 
 @pytest.mark.slow
+def test_likelihoods_leave_virtual_tokens_out_and_do_not_depend_on_padding(world):
+    import peft
+    import torch
+
+    from tunewise.models.local import LocalModel, prompt_tokens
+    from tunewise.models.marginal import log_likelihoods
+
+    base, folders = world
+    for key in ("prompt", "prefix", "sft"):
+        model = LocalModel(base, adapter=folders[key])
+        said = [model.tokenizer(text)["input_ids"] for text in ("30 days", "好", "a long answer of many letters")]
+        pairs = [(prompt_tokens(model.tokenizer, prompt), ids) for prompt, ids in zip(PROMPTS, said, strict=True)]
+        # PEFT's own forward pass on one row without padding; its labels are shifted by one.
+        plain = LocalModel(base)
+        worn = peft.PeftModel.from_pretrained(plain.model, folders[key]).eval()
+        expected = []
+        for prompt, ids in pairs:
+            with torch.inference_mode():
+                logits = worn(input_ids=torch.tensor([[*prompt, *ids]])).logits[0, -len(ids) - 1 : -1]
+            expected.append(torch.log_softmax(logits.float(), -1).gather(1, torch.tensor(ids)[:, None]).sum().item())
+        assert log_likelihoods(model, pairs) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
 def test_what_would_change_the_base_gets_a_base_of_its_own(world, tmp_path):
     from tunewise.models.adapters import _kind
 
     base, folders = world
     assert [_kind(folder) for folder in folders.values()] == ["lora", "lora", "prompt", "prompt"]
     config = json.loads((folders["sft"] / "adapter_config.json").read_text())
+    (tmp_path / "tunewise.json").write_text("{}")
     for change in ({"init_lora_weights": "pissa"}, {"modules_to_save": ["lm_head"]}, {"peft_type": "IA3"}):
         (tmp_path / "adapter_config.json").write_text(json.dumps(config | change))
         assert _kind(tmp_path) == "own"
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    assert _kind(tmp_path) == "lora"
+    (tmp_path / "tunewise.json").write_text('{"parent": {"folder": "../dap"}}')
+    assert _kind(tmp_path) == "own"
     damaged = folders["sft"] / "tunewise.json"
     text = damaged.read_text()
     damaged.write_text(json.dumps(json.loads(text) | {"weights": "0"}))

@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "recommendation": {"statistics", "comparison"},
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
-    "training": {"prompts", "models", "machine"},
+    "training": {"prompts", "models", "machine", "sentences"},
     # The ready-made approaches by name.
     "approaches": set(),
     "project": {"approaches"},

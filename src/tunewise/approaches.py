@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+RECIPES = ("sft", "raft", "hybrid", "dap", "dpo", "kto", "grpo", "rloo")
+METHODS = ("full", "lora", "rslora", "dora", "pissa", "olora", "eva", "ia3", "qlora",
+           "prompt-tuning", "prefix-tuning", "p-tuning")
+"""What can be trained: the rows of a recipe, by a method."""
+
 DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
     "zero-shot": {"prompt": "answer"},
     "few-shot": {"prompt": "answer", "examples": 3},

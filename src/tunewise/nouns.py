@@ -1,6 +1,5 @@
-"""The nouns of the house: frozen values that every room hands to the next.
+"""The nouns of the house: frozen values that every room hands to the next; they check their fields, nothing else.
 
-This file knows nothing about files, models, indexes or the network; it checks its own fields and nothing else.
 Offsets (`start`, `end`) always count Unicode code points of `Document.text`, which is NFC with "\\n" line ends.
 """
 
@@ -182,7 +181,9 @@ class Approach:
     decoding: Decoding = Decoding()
     examples: int = 0
     recipe: str | None = None
-    """The training recipe that leaves the adapter (`sft`, `raft`), when `jobs.compare` is to build it."""
+    method: str | None = None  # None: lora
+    parent: str | None = None
+    """What `jobs.compare` is to train: a recipe's rows (`raft`), by a method, on a parent recipe."""
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -238,7 +239,6 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What an approach cost to set up; costs per answer are in the rows. Seconds, bytes and counts."""
-
     train_seconds: float = 0.0
     train_tokens: int = 0
     index_seconds: float = 0.0
@@ -269,7 +269,6 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean with its 95 % interval over `n` questions."""
-
     mean: float
     low: float
     high: float
@@ -311,6 +310,7 @@ class Standing:
     errors: int
     against_best: Difference | None = None
     against_cheapest: Difference | None = None
+    forgetting: Estimate | None = None  # change of accuracy on general questions by training
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,13 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tunewise.approaches import DEFAULT_APPROACHES, READY_MADE
+from tunewise.approaches import DEFAULT_APPROACHES, METHODS, READY_MADE, RECIPES
 from tunewise.errors import ConfigMistake
 from tunewise.nouns import MARGINALS, Approach, Decoding, Needs, Retrieval
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
 """`Approach.index` of an approach that reads the project's current index generation."""
-
-RECIPES = ("sft", "raft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,8 @@ _APPROACH: dict[str, Setting] = {
     "prompt": Setting("prompt", "template", None),
     "index": Setting("index", "yes or no", False),
     "recipe": Setting("recipe", "text", None, RECIPES),
+    "method": Setting("method", "text", None, METHODS),
+    "parent": Setting("parent", "text", None),
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
     "marginal": Setting("marginal", "text", Decoding().marginal, MARGINALS),
@@ -281,6 +281,8 @@ class _Source:
             reads = values.get("index", False)
             if values.get("recipe") == "raft" and not reads:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
+            if "recipe" not in values and (alone := {"method", "parent"} & set(values)):
+                self.fault((*keys, min(alone)), f"[approaches.{name}] {min(alone)} needs a recipe = \"…\"")
             if values.get("marginal", "none") != "none" and not reads:
                 self.fault((*keys, "marginal"), f"[approaches.{name}] marginal sums over passages: add index = true")
             made.append(_approach(name, values, model, replace(retrieval, **own)))
@@ -304,7 +306,7 @@ def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retri
         name=name, model=values.get("model", model), prompt=values.get("prompt", "grounded" if reads else "answer"),
         index=CURRENT_INDEX if reads else None, retrieval=retrieval, examples=values.get("examples", 0),
         decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
-        recipe=values.get("recipe"),
+        **{key: values.get(key) for key in ("recipe", "method", "parent")},
     )
 
 

@@ -2,8 +2,8 @@
 
 LoRA adapters lie side by side in the base's layers and are switched (they are not merged, so the base stays whole);
 prompt-, prefix- and P-tuned ones put virtual tokens in front of the same base. What cannot share a base is loaded on
-its own: whole tuned weights, IA3 (PEFT keeps one kind of tuner in a model), and LoRA variants that change the base's
-own weights when they are loaded (PiSSA, OLoRA, CorDA, LoftQ) or bring modules of their own.
+its own: whole tuned weights, adapters with a parent, IA3 (PEFT keeps one kind of tuner in a model), and LoRA variants
+that change the base's own weights when they are loaded (PiSSA, OLoRA, CorDA, LoftQ) or bring modules of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import need
-from tunewise.models import Generated, Marginal, Model, load_model
+from tunewise.models import Generated, Marginal, Model, chains, load_model
 from tunewise.models.local import LocalModel, describe
 from tunewise.nouns import Decoding
 from tunewise.store import read_json
@@ -29,6 +29,9 @@ def _kind(folder: Path) -> str:
     """How an adapter can be worn beside others: "lora", "prompt", or "own" for a copy of the base of its own."""
     file = folder / "adapter_config.json"
     config = read_json(file) if file.is_file() else {}
+    if chains.manifest(folder).get("parent"):
+        # Its parents' weights lie below it.
+        return "own"
     if config.get("peft_type") in PROMPT_LEARNING:
         return "prompt"
     fits = config.get("init_lora_weights", True) in _KEEPS_THE_BASE and not config.get("modules_to_save")

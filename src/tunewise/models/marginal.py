@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import need
-from tunewise.models import Generated, Marginal
+from tunewise.models import Generated, Marginal, chains
 from tunewise.nouns import Decoding
 
 if TYPE_CHECKING:
@@ -92,13 +92,18 @@ def _generate(model: LocalModel, rows: Sequence[Sequence[int]], decoding: Decodi
     """Token ids that `generate` adds to each row, up to and with the end token."""
     torch = need("torch", feature="a local model", extra="local")
     ids, mask = _padded(model, rows)
+    inputs, worn = {"input_ids": ids, "attention_mask": mask}, model.model
     with torch.inference_mode():
-        out = model.model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=decoding.max_new_tokens,
-            pad_token_id=model.tokenizer.pad_token_id, eos_token_id=sorted(model._ends), **how,
+        if hasattr(worn, "prompt_encoder"):
+            inputs, worn = chains.virtual_inputs(worn, ids, mask), worn.get_base_model()
+        out = worn.generate(
+            **inputs, max_new_tokens=decoding.max_new_tokens, pad_token_id=model.tokenizer.pad_token_id,
+            eos_token_id=sorted(model._ends), **how,
         )
     produced = []
-    for row in out[:, ids.shape[1] :].tolist():
+    # Given embeddings, generate returns the new tokens alone.
+    given = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
+    for row in out[:, given:].tolist():
         end = next((place for place, token in enumerate(row) if token in model._ends), len(row))
         produced.append(row[: end + 1])
     return produced
@@ -209,8 +214,7 @@ def log_likelihoods(model: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequ
         ids, mask = _padded(model, [[*pairs[i][0], *pairs[i][1][:-1]] for i in batch])
         kept = max(len(pairs[i][1]) for i in batch)
         with torch.inference_mode():
-            logits = model.model(input_ids=ids, attention_mask=mask, logits_to_keep=kept, use_cache=False,
-                                 **_positions(model, mask)).logits[:, -kept:]
+            logits = _forward(model, ids, mask, kept)
         for row, i in enumerate(batch):
             said = torch.tensor(pairs[i][1], device=model._device)
             own = torch.log_softmax(logits[row, kept - len(said) :].float(), dim=-1)
@@ -218,9 +222,14 @@ def log_likelihoods(model: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequ
     return found
 
 
-def _positions(model: LocalModel, mask: Any) -> dict[str, Any]:
-    # PEFT's prompt learning puts virtual tokens in front and counts positions itself.
-    worn = getattr(model.model, "active_peft_config", None)
-    if worn is not None and worn.is_prompt_learning:
-        return {}
-    return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+def _forward(model: LocalModel, ids: Any, mask: Any, kept: int) -> Any:
+    """Logits of the last `kept` positions of left-padded rows; virtual tokens stand right before each row's text."""
+    inputs, worn = {"input_ids": ids, "attention_mask": mask}, model.model
+    if hasattr(worn, "prompt_encoder"):
+        inputs, worn = chains.virtual_inputs(worn, ids, mask), worn.get_base_model()
+    seen = inputs["attention_mask"]
+    positions = (seen.cumsum(1) - 1).clamp(min=0)
+    if "past_key_values" in inputs:
+        # A prefix is in the cache already: only the text is read.
+        inputs["input_ids"], positions = ids, positions[:, -ids.shape[1] :]
+    return worn(**inputs, position_ids=positions, logits_to_keep=kept).logits[:, -kept:]
