@@ -69,7 +69,7 @@ _APPROACH: dict[str, Setting] = {
     "beams": Setting("beams", "whole", Decoding().beams, low=1),
     "retrieval": Setting("retrieval", "table", None),
 }
-_FREE_TABLES = ("needs", "training", "approaches", "groups")
+_FREE_TABLES = ("needs", "training", "forgetting", "approaches", "groups")
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -88,6 +88,7 @@ class Project:
     approaches: tuple[Approach, ...]
     needs: Needs
     training: Mapping[str, Any] = field(default_factory=dict)
+    forgetting: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -164,7 +165,8 @@ def load_project(
         root=file.parent, name=values["project.name"] or file.parent.name, documents=paths["project.documents"],
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
         model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
-        retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups, origins=origins,
+        retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups,
+        forgetting=project.table("forgetting"), origins=origins,
     )
 
 

@@ -45,6 +45,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "各划分之间有 {count} 处泄漏",
     ),
     "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
+    "forgetting_accuracy": ("general knowledge", "通用知识"),
+    "forgetting_refusals": ("general questions refused", "拒答的通用问题"),
+    "forgetting_perplexity": ("perplexity of general text", "通用文本的困惑度"),
     "import_form": (
         "taken as {form}: {rows} rows, {kept} good, {bad} not; {examples} examples in {path}",
         "按 {form} 格式读取：共 {rows} 行，可用 {kept} 行，不可用 {bad} 行；{path} 中有 {examples} 个样例",

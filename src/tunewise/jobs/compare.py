@@ -18,6 +18,7 @@ from tunewise.answers import Ask, choose_examples, make_ask
 from tunewise.comparison import compare as compare_runs
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
+from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
@@ -89,6 +90,8 @@ def compare(
         for approach in sorted(chosen, key=_effort):
             run = _measure(project, approach, questions, asked, books, scored, folder, progress, note)
             runs.append(run)
+            if project.forgetting and run.approach.adapter:
+                forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
                 on_standing(compare_runs([run], asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
@@ -127,7 +130,14 @@ def _decide(
     project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path
 ) -> CompareResult:
     comparison = compare_runs(runs, asked, needs=project.needs, train_questions=learned)
+    forgot = {run.approach.name: known(_adapter(project, run)) for run in runs if run.approach.adapter}
+    standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
+    comparison = replace(comparison, standings=standings)
     return CompareResult(comparison, recommend(comparison, project.needs), folder)
+
+
+def _adapter(project: Project, run: Run) -> Path:
+    return project_folder(project.root) / "adapters" / str(run.approach.adapter)
 
 
 def _books(project: Project, *, wanted: bool) -> Any:
