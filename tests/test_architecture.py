@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "citations": {"sentences"},
     "answers": {"retrieval", "prompts", "models", "citations"},
-    "questions": {"prompts"},
+    "questions": {"prompts", "sentences"},
     "scorers": set(),
     "statistics": set(),
     "evaluation": set(),
@@ -42,12 +42,14 @@ ROOMS: dict[str, set[str]] = {
     "recommendation": {"statistics", "comparison"},
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
-    "training": {"prompts", "models", "machine"},
-    "project": set(),
+    "training": {"prompts", "models", "machine", "sentences"},
+    # The ready-made approaches by name.
+    "approaches": set(),
+    "project": {"approaches"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
-        "project", "machine",
+        "project", "machine", "approaches",
     },
     "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
     "__init__": set(),
@@ -57,6 +59,7 @@ HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
     "pandas", "gguf", "safetensors", "tokenizers", "pptx", "python_calamine", "oxmsg", "PIL", "lxml", "rapidocr",
+    "datasketch", "xllamacpp",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400
