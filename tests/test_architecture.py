@@ -12,11 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "tunewise"
-FLOOR = {"nouns", "errors", "store"}
+FLOOR = {"nouns", "decisions", "errors", "store"}
 
 ROOMS: dict[str, set[str]] = {
     # room: whom of ours it may import beyond FLOOR, anywhere in it
-    "nouns": set(),
+    # What is decided has a file of its own; nouns hands it out.
+    "nouns": {"decisions"},
+    "decisions": set(),
     "errors": set(),
     "store": {"errors"},
     # What this machine is and what the process took: part of every run's identity.
@@ -37,9 +39,11 @@ ROOMS: dict[str, set[str]] = {
     "scorers": set(),
     "statistics": set(),
     "evaluation": set(),
-    "comparison": {"statistics"},
+    # Which questions belong together: asked by the comparison and by the decision.
+    "strata": set(),
+    "comparison": {"statistics", "strata"},
     # What a run cost and what its clusters are is said once, in comparison.
-    "recommendation": {"statistics", "comparison"},
+    "recommendation": {"statistics", "comparison", "strata"},
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine"},
