@@ -35,6 +35,8 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "citations": {"sentences"},
     "answers": {"retrieval", "prompts", "models", "citations"},
+    # Somebody else's system behind the same callable; its citations climb the same ladder.
+    "systems": {"citations", "prompts"},
     "questions": {"prompts"},
     "scorers": set(),
     "statistics": set(),
@@ -47,11 +49,12 @@ ROOMS: dict[str, set[str]] = {
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine"},
-    "project": set(),
+    "toml_lines": set(),
+    "project": {"toml_lines"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
-        "project", "machine",
+        "project", "machine", "systems",
     },
     "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
     "__init__": set(),

@@ -195,6 +195,8 @@ class Approach:
     """A file of answers that somebody else's system gave; nothing is asked then."""
     endpoint: str | None = None
     """The address of somebody else's whole system, OpenAI-compatible: it gets the bare question."""
+    key_env: str | None = None
+    """Name of the environment variable that holds the endpoint's key."""
     price: float | None = None
     """Money for one answer, where it is known; else it is worked out from seconds or tokens."""
 

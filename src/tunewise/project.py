@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 from tunewise.errors import ConfigMistake
 from tunewise.nouns import Approach, Decoding, Needs, Retrieval
+from tunewise.toml_lines import key_lines
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
@@ -65,7 +66,13 @@ _APPROACH: dict[str, Setting] = {
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
     "retrieval": Setting("retrieval", "table", None),
+    "answers": Setting("answers", "path", None),
+    "endpoint": Setting("endpoint", "text", None),
+    "key_env": Setting("key_env", "text", None),
+    "price": Setting("price", "number", None, low=0),
 }
+_FOREIGN = ("answers", "endpoint", "key_env", "price", "model")
+"""What a table of somebody else's system may say: it brings its own prompt, index and training."""
 _FREE_TABLES = ("needs", "training", "approaches", "groups")
 
 DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
@@ -213,7 +220,7 @@ class _Source:
             raise ConfigMistake(f"{path}: not UTF-8 at byte {error.start}", tip="save the file as UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigMistake(f"{path}: {error}", tip="strings need quotes; tables are [in brackets]") from error
-        self.lines = _key_lines(text)
+        self.lines = key_lines(text)
 
     def where(self, *keys: str) -> str:
         """`file:line` of a key, or of the nearest table that holds it."""
@@ -287,12 +294,21 @@ class _Source:
             reads = values.get("index", False)
             if values.get("recipe") == "raft" and not reads:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
+            foreign = [key for key in ("answers", "endpoint") if key in values]
+            if len(foreign) > 1:
+                self.fault((*keys, "endpoint"), f"[approaches.{name}] answers and endpoint: take one of the two")
+            elif foreign and (ours := sorted(set(values) - set(_FOREIGN))):
+                self.fault((*keys, ours[0]), f"[approaches.{name}] {ours[0]} means nothing beside {foreign[0]}")
+            elif "key_env" in values and foreign != ["endpoint"]:
+                self.fault((*keys, "key_env"), f"[approaches.{name}] key_env belongs to an endpoint")
             made.append(Approach(
-                name=name, model=values.get("model", model),
+                name=name, model=values.get("model", "-" if values.get("answers") else model),
                 prompt=values.get("prompt", "grounded" if reads else "answer"),
                 index=CURRENT_INDEX if reads else None, retrieval=replace(retrieval, **own),
                 decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
                 examples=values.get("examples", 0), recipe=values.get("recipe"),
+                answers=str(values["answers"]) if "answers" in values else None, endpoint=values.get("endpoint"),
+                key_env=values.get("key_env"), price=values.get("price"),
             ))
         return tuple(made)
 
@@ -306,25 +322,6 @@ class _Source:
                 continue
             made[glob] = tuple(names)
         return made
-
-
-def _key_lines(text: str) -> dict[tuple[str, ...], int]:
-    """Line of every table header and key, found by their form: good enough to point at, not to parse."""
-    part = r"""(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)"""
-    header = re.compile(rf"\s*\[\s*({part}(?:\s*\.\s*{part})*)\s*\]")
-    key = re.compile(rf"\s*({part}(?:\s*\.\s*{part})*)\s*=")
-    lines: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := header.match(line):
-            table = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
-            for length in range(1, len(table) + 1):
-                lines.setdefault(table[:length], number)
-        elif match := key.match(line):
-            names = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
-            for length in range(1, len(names) + 1):
-                lines.setdefault((*table, *names[:length]), number)
-    return lines
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
