@@ -46,6 +46,8 @@ ROOMS: dict[str, set[str]] = {
     "comparison": {"statistics", "strata"},
     # What a run cost and what its clusters are is said once, in comparison.
     "recommendation": {"statistics", "comparison", "strata"},
+    # An earlier report against this comparison; a run's folder is read as evaluation left it.
+    "baseline": {"comparison", "evaluation", "statistics"},
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine"},
@@ -55,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
         "project", "machine", "systems",
+        "baseline",
     },
     "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
     "__init__": set(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
 from tunewise.answers import Ask, choose_examples, make_ask
+from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
@@ -157,6 +158,11 @@ def leaves_for(project: Project, approach: Approach) -> str:
         return ""
     address = approach.endpoint or str(describe_model(approach.model).get("address", ""))
     return address if address and not stays_here(address) else ""
+
+
+def measured_against(result: CompareResult, baseline: Path, margin: float) -> Against:
+    """A result against an earlier report (JSON) or the folder of a run; `margin` is what may be lost."""
+    return against(result.comparison, result.recommendation, load_baseline(baseline), margin=margin)
 
 
 def _books(project: Project, *, wanted: bool) -> Any:
