@@ -48,6 +48,8 @@ ROOMS: dict[str, set[str]] = {
     "recommendation": {"statistics", "comparison", "strata"},
     # An earlier report against this comparison; a run's folder is read as evaluation left it.
     "baseline": {"comparison", "evaluation", "statistics"},
+    # A first guess from published findings, and whether the comparison bore it out.
+    "advice": set(),
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine"},
@@ -57,9 +59,9 @@ ROOMS: dict[str, set[str]] = {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
         "project", "machine", "systems",
-        "baseline",
+        "baseline", "advice",
     },
-    "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
+    "cli": {"jobs", "answers", "project", "reports", "models", "questions", "advice"},
     "__init__": set(),
     "__main__": {"cli"},
 }

@@ -127,6 +127,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "set": ("set", "已设置"),
     "unset": ("not set", "未设置"),
+    "advise_guess": ("First guess: {family}.", "初步猜测：{family}。"),
+    "advise_why": ("Why", "理由"),
+    "advise_measure": ("What to measure to check it", "如何检验"),
+    "advise_needs": ("For [needs] in tunewise.toml", "可写入 tunewise.toml 的 [needs]"),
+    "advise_not_kept": (
+        "there is no project here yet, so the guess is not kept",
+        "这里还没有项目，因此没有保存这一猜测",
+    ),
+    "advise_open": ("{count} answer(s) are missing or unknown", "有 {count} 个回答缺失或无法识别"),
+    "advise_again": ("a number from 1 to {count}", "请输入 1 到 {count} 的数字"),
     "demo_done": ("the demo's project is in {folder}", "演示项目位于 {folder}"),
 }
 

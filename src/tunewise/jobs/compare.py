@@ -19,6 +19,7 @@ from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
+from tunewise.jobs.advise import judged
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Plan, build, plan
@@ -143,7 +144,8 @@ def _decide(
     histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
     comparison = replace(comparison, curves={name: curve for name, curve in histories.items() if curve})
     found = recommend(comparison, project.needs)
-    return CompareResult(comparison, replace(found, rejected={**found.rejected, **left_out}), folder)
+    found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
+    return CompareResult(comparison, found, folder)
 
 
 def _history(project: Project, adapter: str) -> tuple[dict[str, float], ...]:

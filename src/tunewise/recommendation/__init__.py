@@ -174,6 +174,13 @@ def _warnings(comparison: Comparison, choice: str) -> tuple[Reason, ...]:
             f"过度拒答：对文档中有答案的问题，{choice} 拒答了 {shy.mean:.0%}"
             f"（95% 区间 {shy.low:.0%} 至 {shy.high:.0%}）。"
             "这样虽然安全，但实用性低于其质量分数；可在 [needs] 中用 max_false_refusals 设为门槛。", shy.mean))
+    right, wrong = mine.metrics.get("correct"), mine.metrics.get("wrong")
+    if right is not None and wrong is not None and wrong.mean > right.mean:
+        found.append(Reason(
+            f"More wrong than right: {choice} is the best of these, and answers {right.mean:.0%} correctly and "
+            f"{wrong.mean:.0%} wrongly. Do not let it answer unseen; max_wrong in [needs] makes it a gate.",
+            f"错多于对：{choice} 是其中最好的，但答对 {right.mean:.0%}，答错 {wrong.mean:.0%}。请勿在无人审阅时使用；"
+            "可在 [needs] 中用 max_wrong 设为门槛。", right.mean - wrong.mean))
     if mine.errors:
         found.append(Reason(f"{choice} failed on {mine.errors} question(s); each counts as an empty answer.",
                             f"{choice} 有 {mine.errors} 题报错，均按空答案计分。", float(mine.errors)))
