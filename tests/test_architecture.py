@@ -12,11 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "tunewise"
-FLOOR = {"nouns", "errors", "store"}
+FLOOR = {"nouns", "decisions", "errors", "store"}
 
 ROOMS: dict[str, set[str]] = {
     # room: whom of ours it may import beyond FLOOR, anywhere in it
-    "nouns": set(),
+    # What is decided has a file of its own; nouns hands it out.
+    "nouns": {"decisions"},
+    "decisions": set(),
     "errors": set(),
     "store": {"errors"},
     # What this machine is and what the process took: part of every run's identity.
@@ -33,25 +35,34 @@ ROOMS: dict[str, set[str]] = {
     "models": set(),
     "citations": {"sentences"},
     "answers": {"retrieval", "prompts", "models", "citations"},
+    # Somebody else's system behind the same callable; its citations climb the same ladder.
+    "systems": {"citations", "prompts"},
     "questions": {"prompts", "sentences"},
     "scorers": set(),
     "statistics": set(),
     "evaluation": set(),
-    "comparison": {"statistics"},
+    # Which questions belong together: asked by the comparison and by the decision.
+    "strata": set(),
+    "comparison": {"statistics", "strata"},
     # What a run cost and what its clusters are is said once, in comparison.
-    "recommendation": {"statistics", "comparison"},
+    "recommendation": {"statistics", "comparison", "strata"},
+    # An earlier report against this comparison; a run's folder is read as evaluation left it.
+    "baseline": {"comparison", "evaluation", "statistics"},
+    # A first guess from published findings, and whether the comparison bore it out.
+    "advice": set(),
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine", "sentences"},
     # The ready-made approaches by name.
     "approaches": set(),
-    "project": {"approaches"},
+    "toml_lines": set(),
+    "project": {"approaches", "toml_lines"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
-        "project", "machine", "approaches",
+        "project", "machine", "approaches", "systems", "baseline", "advice",
     },
-    "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
+    "cli": {"jobs", "answers", "project", "reports", "models", "questions", "advice"},
     "__init__": set(),
     "__main__": {"cli"},
 }

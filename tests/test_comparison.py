@@ -78,6 +78,7 @@ def test_standings_strata_and_differences():
     assert set(best.strata) == {
         "need=facts", "need=form", "kind=name", "kind=number", "kind=none", "language=en", "language=zh",
         "answerable=yes", "answerable=no", "documents=seen", "documents=untouched",
+        "without-documents=yes", "without-documents=no",
     }
     assert best.strata["documents=seen"]["quality"].n == 6
     assert best.strata["documents=untouched"]["quality"].n == 114, "unanswerable questions are about no document"

@@ -12,13 +12,28 @@ cluster of its own then, the intervals speak of other questions about the same d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from tunewise.errors import DataMistake, GateFailed
-from tunewise.nouns import Approach, Comparison, Cost, Difference, Estimate, Needs, Question, Row, Run, Standing
+from tunewise.nouns import (
+    Approach,
+    Assembly,
+    Bill,
+    Comparison,
+    Cost,
+    Difference,
+    Estimate,
+    Needs,
+    Question,
+    Row,
+    Run,
+    Standing,
+)
 from tunewise.statistics import (
     LEVEL,
     Paired,
@@ -29,6 +44,7 @@ from tunewise.statistics import (
     paired,
     questions_needed,
 )
+from tunewise.strata import strata_of
 
 AGAIN = " (again)"
 """Suffix of the name of a run that repeats another one: the self-test of the report."""
@@ -65,12 +81,57 @@ def update_seconds(approach: Approach, cost: Cost) -> float:
     return cost.index_seconds if approach.index else cost.train_seconds if approach.adapter or approach.recipe else 0.0
 
 
-def total_cost(approach: Approach, cost: Cost, seconds: float, needs: Needs) -> float:
-    """Money over `Needs.months`: labels, setting up, answering (`seconds` of machine time per answer) and updates."""
+def far(approach: Approach) -> bool:
+    """Whether somebody else's machine answers: an endpoint, or a model behind one."""
+    return bool(approach.endpoint) or approach.model.startswith(("openai:", "ollama:"))
+
+
+def total_cost(
+    approach: Approach, cost: Cost, seconds: float, needs: Needs, *, tokens: tuple[float, float] = (0.0, 0.0)
+) -> float:
+    """Money over `Needs.months`: labels, setting up, answering and updates. An answer is charged by `seconds` of
+    machine time; behind an endpoint by its `tokens` (in, out), where the user gave a price for them."""
     hours = cost.train_seconds + cost.index_seconds
-    hours += needs.answers_per_month * needs.months * seconds
     hours += needs.updates_per_month * needs.months * update_seconds(approach, cost)
-    return cost.labels * needs.price_label + hours / 3600 * needs.price_cpu_hour
+    answers = needs.answers_per_month * needs.months
+    bought = tokens[0] * needs.price_tokens_in + tokens[1] * needs.price_tokens_out
+    if approach.price is not None:
+        answering = answers * approach.price
+    elif approach.answers and not seconds:
+        # A file of answers that tells no seconds, and no price: what nobody knows must not look cheap.
+        answering = math.inf if answers else 0.0
+    elif far(approach) and (needs.price_tokens_in or needs.price_tokens_out):
+        answering = answers * bought / 1e6
+    else:
+        answering = answers * seconds / 3600 * needs.price_cpu_hour
+    return cost.labels * needs.price_label + hours / 3600 * needs.price_cpu_hour + answering
+
+
+def bill(approach: Approach, cost: Cost, rows: Sequence[Row], needs: Needs) -> Bill:
+    """The total cost as a straight line over the answers a month, from the measured rows."""
+    fine = [row.answer for row in rows if row.answer.error is None]
+    tokens = (float(np.mean([a.tokens_in for a in fine])), float(np.mean([a.tokens_out for a in fine]))) if fine else (
+        0.0, 0.0)
+    seconds = seconds_per_answer(rows)
+    fixed, first = (total_cost(approach, cost, seconds, replace(needs, answers_per_month=n), tokens=tokens)
+                    for n in (0, 1))
+    return Bill(approach.name, fixed, first - fixed)
+
+
+def assembly(approach: Approach, cost: Cost) -> Assembly:
+    """What an approach consists of, counted from its parts; nothing is weighed.
+
+    Artefacts: the prompt template and the model (somebody else's system: its address or its file), the index, the
+    embedder, the adapter, the examples. Services: the model, and the index where there is one. Steps to update one
+    fact: ingest where there is an index (RAFT learns to use what is handed to it: it is not trained again); label,
+    train and roll out where the adapter alone holds the facts; 0 where nothing holds a fact.
+    """
+    others = bool(approach.answers or approach.endpoint)
+    wears = bool(approach.adapter or approach.recipe)
+    artefacts = 1 if others else 2 + bool(approach.examples) + wears + 2 * bool(approach.index)
+    services = 0 if approach.answers else 1 + bool(approach.index)
+    steps = None if others else 1 if approach.index else 3 if wears else 0
+    return Assembly(artefacts, services, steps, cost.labels)
 
 
 def complexity(approach: Approach) -> int:
@@ -82,6 +143,11 @@ def seconds_per_answer(rows: Sequence[Row]) -> float:
     """Mean machine seconds of the answers that did not fail (as measured, in batches)."""
     seconds = [row.answer.seconds for row in rows if row.answer.error is None]
     return float(np.mean(seconds)) if seconds else 0.0
+
+
+def at_volume(line: Bill, needs: Needs) -> float:
+    """Money over the months at the user's volume; infinite where nobody knows what an answer costs."""
+    return line.fixed + (line.rate * needs.answers_per_month if needs.answers_per_month else 0.0)
 
 
 # ------------------------------------------------------------------------------------------- refusals
@@ -131,20 +197,6 @@ def _refuse(
 
 
 # ------------------------------------------------------------------------------------------- standings
-
-
-def _strata(questions: Sequence[Question], train_questions: Sequence[Question]) -> dict[str, list[int]]:
-    """Places of the questions of each stratum. "seen" documents are those that some training question is about."""
-    learned = {name for question in train_questions for name in question.documents}
-    found: dict[str, list[int]] = {}
-    for place, question in enumerate(questions):
-        keys = [f"need={question.need}", f"kind={question.kind}", f"language={question.language}",
-                f"answerable={'yes' if question.answerable else 'no'}"]
-        if learned and question.documents:
-            keys.append(f"documents={'seen' if learned & set(question.documents) else 'untouched'}")
-        for key in keys:
-            found.setdefault(key, []).append(place)
-    return {key: found[key] for key in sorted(found)}
 
 
 def _matrix(runs: Sequence[Run], questions: Sequence[Question]) -> tuple[list[tuple[int, str]], np.ndarray]:
@@ -218,9 +270,11 @@ def compare(
         notes.append(f"The overall {metric} weighs needs: facts {needs.weight_facts:g}, form {needs.weight_form:g}, "
                      f"terms {needs.weight_terms:g}.")
     strata: list[dict[str, Mapping[str, Estimate]]] = [{} for _ in runs]
-    for key, places in _strata(questions, train_questions).items():
+    places_of = strata_of(questions, train_questions, runs)
+    for key, places in places_of.items():
         part = [clusters[place] for place in places]
-        for i, found in enumerate(_estimates(columns, values[places], part, len(runs), seed=seed, resamples=1000)):
+        for i, found in enumerate(_estimates(columns, values[list(places)], part, len(runs), seed=seed,
+                                             resamples=1000)):
             strata[i][key] = found
     scores = {run.approach.name: values[:, columns.index((i, metric))] for i, run in enumerate(runs)}
     results, adjusted = _pairs(scores, clusters, weights, seed)
@@ -231,7 +285,7 @@ def compare(
     order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
     best = runs[order[0]].approach.name
     cheapest = min(runs, key=lambda run: (
-        total_cost(run.approach, run.cost, seconds_per_answer(run.rows), needs), complexity(run.approach),
+        at_volume(bill(run.approach, run.cost, run.rows, needs), needs), complexity(run.approach),
         run.approach.name,
     )).approach.name
     standings = []
@@ -260,6 +314,7 @@ def compare(
                   "clusters": codes(clusters)[1]},
         null=null,
         notes=tuple(notes),
+        places=places_of,
     )
 
 
@@ -324,4 +379,7 @@ def _null(
                        adjusted[frozenset(scores)], needs)
 
 
-__all__ = ["clusters_of", "compare", "complexity", "seconds_per_answer", "total_cost", "update_seconds", "weights_of"]
+__all__ = [
+    "assembly", "at_volume", "bill", "clusters_of", "compare", "complexity", "far", "seconds_per_answer", "total_cost",
+    "update_seconds", "weights_of",
+]

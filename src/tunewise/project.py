@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 from tunewise.approaches import DEFAULT_APPROACHES, METHODS, READY_MADE, RECIPES
 from tunewise.errors import ConfigMistake
 from tunewise.nouns import MARGINALS, Approach, Decoding, Needs, Retrieval
+from tunewise.toml_lines import key_lines
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
@@ -68,8 +69,15 @@ _APPROACH: dict[str, Setting] = {
     "marginal": Setting("marginal", "text", Decoding().marginal, MARGINALS),
     "beams": Setting("beams", "whole", Decoding().beams, low=1),
     "retrieval": Setting("retrieval", "table", None),
+    "answers": Setting("answers", "path", None),
+    "endpoint": Setting("endpoint", "text", None),
+    "key_env": Setting("key_env", "text", None),
+    "price": Setting("price", "number", None, low=0),
 }
+_FOREIGN = ("answers", "endpoint", "key_env", "price", "model")
+"""What a table of somebody else's system may say: it brings its own prompt, index and training."""
 _FREE_TABLES = ("needs", "training", "forgetting", "approaches", "groups")
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -209,7 +217,7 @@ class _Source:
             raise ConfigMistake(f"{path}: not UTF-8 at byte {error.start}", tip="save the file as UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigMistake(f"{path}: {error}", tip="strings need quotes; tables are [in brackets]") from error
-        self.lines = _key_lines(text)
+        self.lines = key_lines(text)
 
     def where(self, *keys: str) -> str:
         """`file:line` of a key, or of the nearest table that holds it."""
@@ -287,6 +295,13 @@ class _Source:
                 self.fault((*keys, min(alone)), f"[approaches.{name}] {min(alone)} needs a recipe = \"…\"")
             if values.get("marginal", "none") != "none" and not reads:
                 self.fault((*keys, "marginal"), f"[approaches.{name}] marginal sums over passages: add index = true")
+            foreign = [key for key in ("answers", "endpoint") if key in values]
+            if len(foreign) > 1:
+                self.fault((*keys, "endpoint"), f"[approaches.{name}] answers and endpoint: take one of the two")
+            elif foreign and (ours := sorted(set(values) - set(_FOREIGN))):
+                self.fault((*keys, ours[0]), f"[approaches.{name}] {ours[0]} means nothing beside {foreign[0]}")
+            elif "key_env" in values and foreign != ["endpoint"]:
+                self.fault((*keys, "key_env"), f"[approaches.{name}] key_env belongs to an endpoint")
             made.append(_approach(name, values, model, replace(retrieval, **own)))
         return tuple(made)
 
@@ -305,30 +320,13 @@ class _Source:
 def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retrieval) -> Approach:
     reads = values.get("index", False)
     return Approach(
-        name=name, model=values.get("model", model), prompt=values.get("prompt", "grounded" if reads else "answer"),
-        index=CURRENT_INDEX if reads else None, retrieval=retrieval, examples=values.get("examples", 0),
+        name=name, model=values.get("model", "-" if values.get("answers") else model),
+        prompt=values.get("prompt", "grounded" if reads else "answer"), index=CURRENT_INDEX if reads else None,
+        retrieval=retrieval, examples=values.get("examples", 0),
         decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
-        **{key: values.get(key) for key in ("recipe", "method", "parent")},
+        answers=str(values["answers"]) if "answers" in values else None,
+        **{key: values.get(key) for key in ("recipe", "method", "parent", "endpoint", "key_env", "price")},
     )
-
-
-def _key_lines(text: str) -> dict[tuple[str, ...], int]:
-    """Line of every table header and key, found by their form: good enough to point at, not to parse."""
-    part = r"""(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)"""
-    header = re.compile(rf"\s*\[\s*({part}(?:\s*\.\s*{part})*)\s*\]")
-    key = re.compile(rf"\s*({part}(?:\s*\.\s*{part})*)\s*=")
-    lines: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := header.match(line):
-            table = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
-            for length in range(1, len(table) + 1):
-                lines.setdefault(table[:length], number)
-        elif match := key.match(line):
-            names = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
-            for length in range(1, len(names) + 1):
-                lines.setdefault((*table, *names[:length]), number)
-    return lines
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {

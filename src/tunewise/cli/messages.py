@@ -75,9 +75,34 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "compare_done": ("all rows and reports in {folder}", "全部结果与报告位于 {folder}"),
     "gate_min": (
-        "the best approach reaches quality {mean:.3f}, --min asks for {minimum:.3f}",
-        "最佳方案的质量为 {mean:.3f}，低于 --min 要求的 {minimum:.3f}",
+        "the best approach reaches {metric} {mean:.3f}, --min asks for {minimum:.3f}",
+        "最佳方案的 {metric} 为 {mean:.3f}，低于 --min 要求的 {minimum:.3f}",
     ),
+    "gate_baseline": (
+        "regression: {now} is {mean:.1f} points below {then} of {name}; {margin:.1f} are allowed",
+        "退步：{now} 比 {name} 中的 {then} 低 {mean:.1f} 分；最多允许 {margin:.1f} 分",
+    ),
+    "baseline": (
+        "Against {name} (margin {margin:g}; {shared} of {all} questions are the same)",
+        "与 {name} 相比（容差 {margin:g}；{all} 题中有 {shared} 题相同）",
+    ),
+    "baseline_paired": (
+        "Paired on the same questions, in points, with 95 % intervals:",
+        "相同题目配对，单位为分，附 95 % 区间：",
+    ),
+    "baseline_other": (
+        "The questions are not the same: two independent means, in points, with 95 % intervals:",
+        "题目不同：比较两个独立均值，单位为分，附 95 % 区间：",
+    ),
+    "baseline_used": (
+        "what is recommended ({then} → {now}): {change}",
+        "推荐方案（{then} → {now}）：{change}",
+    ),
+    "baseline_regressed": ("REGRESSION", "退步"),
+    "baseline_improved": ("better", "更好"),
+    "baseline_lower": ("worse, within the margin", "变差，但在容差内"),
+    "baseline_open": ("not distinguishable", "无法区分"),
+    "baseline_same": ("unchanged", "没有变化"),
     "written": ("wrote {path}", "已写入 {path}"),
     "no_index": ("no index yet", "尚未建立索引"),
     "generation": (
@@ -109,6 +134,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "set": ("set", "已设置"),
     "unset": ("not set", "未设置"),
+    "advise_guess": ("First guess: {family}.", "初步猜测：{family}。"),
+    "advise_why": ("Why", "理由"),
+    "advise_measure": ("What to measure to check it", "如何检验"),
+    "advise_needs": ("For [needs] in tunewise.toml", "可写入 tunewise.toml 的 [needs]"),
+    "advise_not_kept": (
+        "there is no project here yet, so the guess is not kept",
+        "这里还没有项目，因此没有保存这一猜测",
+    ),
+    "advise_open": ("{count} answer(s) are missing or unknown", "有 {count} 个回答缺失或无法识别"),
+    "advise_again": ("a number from 1 to {count}", "请输入 1 到 {count} 的数字"),
     "demo_done": ("the demo's project is in {folder}", "演示项目位于 {folder}"),
 }
 

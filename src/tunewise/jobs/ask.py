@@ -11,6 +11,7 @@ from tunewise.answers import Retrieve, choose_examples, make_ask
 from tunewise.approaches import READY_MADE
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs import compare as comparing
+from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.tune import plan
 from tunewise.models import Model, load_model
@@ -56,8 +57,13 @@ def ask(
     if not question.strip():
         raise DataMistake("the question is empty", tip="tunewise ask 'How long may I return an article?'")
     chosen = project.approach(approach) if approach else default_approach(project)
+    if address := comparing.leaves_for(project, chosen):
+        raise ConfigMistake(f"{chosen.name} would send the question to {address}, and data_may_leave = false",
+                            tip="ask another approach")
     language = "zh" if any("一" <= letter <= "鿿" for letter in question) else "en"
     asked = Question(id="ask", question=question, answers=("",), language=language)
+    if is_foreign(chosen):
+        return _foreign(project, chosen, asked, groups), chosen
     if not (chosen.index or chosen.recipe or chosen.examples):
         model = _model(chosen.model, None)
         return make_ask(chosen, model=model)([asked])[0], chosen
@@ -79,6 +85,17 @@ def ask(
         )
         examples = choose_examples(learned, chosen.examples)
         return make_ask(used, model=model, retriever=retriever, examples=examples)([asked])[0], used
+
+
+def _foreign(project: Project, chosen: Approach, asked: Question, groups: Sequence[str] | None) -> Answer:
+    """What somebody else's system says now; a file of answers says nothing to a new question."""
+    if chosen.answers:
+        raise ConfigMistake(f"{chosen.name} is a file of answers: it cannot be asked anything new",
+                            tip="name another one with --approach")
+    if groups is not None:
+        # Whose documents it reads is not ours to know, so nobody's rights can be held there.
+        raise ConfigMistake(f"{chosen.name} does not know who may read what", tip="ask another approach")
+    return foreign_ask(project, chosen)([asked])[0]
 
 
 def forget() -> None:
