@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "citations": {"sentences"},
     "answers": {"retrieval", "prompts", "models", "citations"},
     "questions": {"prompts"},
-    "scorers": set(),
+    "scorers": {"sentences"},
     "statistics": set(),
     "evaluation": set(),
     "comparison": {"statistics"},
@@ -56,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
-    "pandas", "gguf", "safetensors", "tokenizers",
+    "pandas", "gguf", "safetensors", "tokenizers", "sacrebleu",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400

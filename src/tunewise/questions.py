@@ -98,8 +98,18 @@ def load_questions(path: Path) -> list[Question]:
 def question_json(question: Question) -> dict[str, Any]:
     """A question as its line of the file: defaults that say nothing are left out."""
     value = to_json(question)
-    value["rules"] = dict(value["rules"])
+    value["rules"] = {name: _object(item) for name, item in value["rules"]}
     return {key: item for key, item in value.items() if item not in ([], {}) or key in ("answers", "gold")}
+
+
+def _object(item: Any) -> Any:
+    """A rule's JSON object, kept as text in the question, as the object that its file had."""
+    if not isinstance(item, str) or not item.startswith("{"):
+        return item
+    try:
+        return json.loads(item)
+    except ValueError:
+        return item  # a pattern may open with a brace
 
 
 def save_questions(path: Path, questions: Iterable[Question]) -> None:

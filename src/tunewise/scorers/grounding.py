@@ -1,0 +1,130 @@
+"""Groundedness: is each sentence of an answer supported by a passage that was supplied?
+
+Knows nothing about gold answers. `grounded` is lexical: numbers, names, content words and Chinese character pairs of a
+sentence against one passage (two where no single one holds it), with a threshold that was set on hand-labelled
+sentences; docs/measures.md has its precision and recall. It sees no paraphrase and no swapped roles. Where more is
+wanted, an entailment model comes in as a closure (`load_nli`), or a judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from tunewise.errors import need
+from tunewise.nouns import Answer
+from tunewise.scorers.text import CJK, fold
+from tunewise.scorers.values import quantities
+from tunewise.sentences import sentences
+
+Entails = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
+"""(premise, hypothesis) pairs to the probability, 0 to 1, that the premise entails the hypothesis."""
+
+THRESHOLD = 0.7
+"""Share of a sentence's weight that has to be found: chosen on one half of the labels, reported on the other."""
+_WORD = re.compile(rf"[^\W_{CJK}]+(?:[.,:/'’\-][^\W_{CJK}]+)*%?")
+_RUN = re.compile(rf"[{CJK}]+")
+_FUNCTION_WORDS = (
+    "a an the this that these those it its he she they them his her their there here we us our you your i me my is are "
+    "was were be been being am do does did has have had having will would shall should can could may might must of in "
+    "on at to for from by with as into onto over under than then so such if and or but nor because while when where "
+    "which who whom whose what how also very just about per via within up out off both each any some all one according "
+    "answer question passage document documents text states says stated means every"
+)
+_STOP = frozenset(_FUNCTION_WORDS.split())
+_NO = re.compile(r"\b(?:not|no|never|without|nobody|nothing|none|neither|cannot|nor|non)\b|n['’]t\b")
+_ZH_NO = re.compile("不得|不能|不可|不会|不用|不需|不必|不再|不予|不是|没有|没|无法|无需|无须|未|禁止|勿|非|不")
+_ZH_NUMERAL = re.compile("[〇零一二三四五六七八九十百千万亿两]+")
+_ZH_STOP = frozenset("的了是在和与及或就都而也其该这那为于以把被向对从到并将会要可由")
+
+
+def _stem(word: str) -> str:
+    word = word.removesuffix("'s").removesuffix("’s")
+    for end, least in (("ies", 3), ("ing", 4), ("ed", 4), ("es", 4), ("s", 3)):
+        if word.endswith(end) and len(word) - len(end) >= least and not word.endswith("ss"):
+            return word[: -len(end)] + ("y" if end == "ies" else "")
+    return word.removesuffix("e") if len(word) > 4 else word
+
+
+@lru_cache(maxsize=16384)
+def _features(text: str) -> tuple[frozenset[str], frozenset[tuple[float, str]], bool]:
+    """(stems of content words and pairs of Chinese characters, numbers, whether it denies)."""
+    plain = fold(text)
+    found = {_stem(part) for word in _WORD.findall(plain) if not any(map(str.isdigit, word))
+             for part in re.split(r"[.,:/\-]", word) if part and part not in _STOP}
+    found |= {word for word in _WORD.findall(plain) if any(map(str.isdigit, word)) and any(map(str.isalpha, word))}
+    for run in _RUN.findall(_ZH_NUMERAL.sub(" ", plain)):
+        pairs = [run[i : i + 2] for i in range(max(1, len(run) - 1))]
+        found |= {pair for pair in pairs if not set(pair) <= _ZH_STOP}
+    numbers = frozenset((one.value, one.dimension) for one in quantities(text))
+    return frozenset(found), numbers, bool(_NO.search(plain) or _ZH_NO.search(plain))
+
+
+def support(sentence: str, passages: Sequence[str]) -> float:
+    """How much of a sentence one passage holds, 0 to 1: the best over the passages and pairs of them.
+
+    The share of its content words (Chinese: character pairs) and numbers that occur there, a number weighing three
+    words; 0 when a number occurs in none; halved when the sentence denies and the nearest sentences of the passage do
+    not, or the other way round. 1 for a sentence that says nothing that could be checked.
+    """
+    words, numbers, _ = _features(sentence)
+    if not words and not numbers:
+        return 1.0
+    wholes = [*passages, *("\n".join((a, b)) for i, a in enumerate(passages) for b in passages[i + 1 :])]
+    return max((_held(sentence, whole) for whole in wholes), default=0.0)
+
+
+def _held(sentence: str, passage: str) -> float:
+    words, numbers, denies = _features(sentence)
+    known, values, _ = _features(passage)
+    plain = {value for value, _ in values}
+    missing = [one for one in numbers if one not in values and not (not one[1] and one[0] in plain)]
+    if missing:
+        return 0.0
+    weight = len(words) + 3 * len(numbers)
+    share = (len(words & known) + 3 * len(numbers)) / weight
+    spans = [passage[a:b] for line in passage.split("\n") for a, b in sentences(line, 0, len(line))]
+    near = max(spans, key=lambda span: len(words & _features(span)[0]) + len(numbers & _features(span)[1]), default="")
+    return share / 2 if near and denies != _features(near)[2] else share
+
+
+def grounding_scores(answer: Answer) -> dict[str, float]:
+    """`grounded`: share of the answer's sentences with a support of at least `THRESHOLD`; absent without passages and
+    for refusals, failures and empty answers."""
+    if not answer.hits or answer.refused or answer.error is not None or not answer.text.strip():
+        return {}
+    passages = [f"{hit.chunk.heading or hit.chunk.title}\n{hit.chunk.text}" for hit in answer.hits]
+    parts = [answer.text[a:b] for a, b in sentences(answer.text, 0, len(answer.text))]
+    return {"grounded": sum(support(part, passages) >= THRESHOLD for part in parts) / len(parts)}
+
+
+def load_nli(name: str) -> Entails:
+    """An entailment model of sentence-transformers by name (a hub id or a folder), as a closure for `score`.
+
+    Its labels have to name one "entailment"; the probability is that of this class.
+    """
+    library = need("sentence_transformers", feature="an entailment model", extra="local")
+    model = library.CrossEncoder(name)
+    labels = {str(label).casefold(): int(place) for place, label in model.config.id2label.items()}
+    place = labels.get("entailment")
+
+    def entails(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        from tunewise.errors import ModelMistake
+
+        if place is None:
+            raise ModelMistake(f"{name} is no entailment model: its labels are {', '.join(sorted(labels))}",
+                               tip="take a cross-encoder trained on natural language inference")
+        return [float(row[place]) for row in model.predict(list(pairs), apply_softmax=True)]
+
+    return entails
+
+
+def entailment_scores(answer: Answer, entails: Entails) -> dict[str, float]:
+    """`entailed`: share of the answer's sentences that some supplied passage entails with at least 0.5."""
+    if not answer.hits or answer.refused or answer.error is not None or not answer.text.strip():
+        return {}
+    parts = [answer.text[a:b] for a, b in sentences(answer.text, 0, len(answer.text))]
+    found = list(entails([(hit.chunk.text, part) for part in parts for hit in answer.hits]))
+    size = len(answer.hits)
+    return {"entailed": sum(max(found[i * size : (i + 1) * size]) >= 0.5 for i in range(len(parts))) / len(parts)}
