@@ -16,13 +16,13 @@ from tunewise.errors import need
 from tunewise.nouns import Answer
 from tunewise.scorers.text import CJK, fold
 from tunewise.scorers.values import quantities
-from tunewise.sentences import sentences
+from tunewise.sentences import clauses, sentences
 
 Entails = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 """(premise, hypothesis) pairs to the probability, 0 to 1, that the premise entails the hypothesis."""
 
-THRESHOLD = 0.7
-"""Share of a sentence's weight that has to be found: chosen on one half of the labels, reported on the other."""
+THRESHOLD = 0.75
+"""Support from which a sentence counts as grounded: chosen on one half of the labels, reported on the other."""
 _WORD = re.compile(rf"[^\W_{CJK}]+(?:[.,:/'’\-][^\W_{CJK}]+)*%?")
 _RUN = re.compile(rf"[{CJK}]+")
 _FUNCTION_WORDS = (
@@ -39,6 +39,10 @@ _ZH_NUMERAL = re.compile("[〇零一二三四五六七八九十百千万亿两]+
 _ZH_STOP = frozenset("的了是在和与及或就都而也其该这那为于以把被向对从到并将会要可由")
 
 
+_Features = tuple[frozenset[str], frozenset[tuple[float, str]], bool]
+NUMBER, ELSEWHERE = 3, 0.6
+
+
 def _stem(word: str) -> str:
     word = word.removesuffix("'s").removesuffix("’s")
     for end, least in (("ies", 3), ("ing", 4), ("ed", 4), ("es", 4), ("s", 3)):
@@ -48,7 +52,7 @@ def _stem(word: str) -> str:
 
 
 @lru_cache(maxsize=16384)
-def _features(text: str) -> tuple[frozenset[str], frozenset[tuple[float, str]], bool]:
+def _features(text: str) -> _Features:
     """(stems of content words and pairs of Chinese characters, numbers, whether it denies)."""
     plain = fold(text)
     found = {_stem(part) for word in _WORD.findall(plain) if not any(map(str.isdigit, word))
@@ -62,31 +66,45 @@ def _features(text: str) -> tuple[frozenset[str], frozenset[tuple[float, str]], 
 
 
 def support(sentence: str, passages: Sequence[str]) -> float:
-    """How much of a sentence one passage holds, 0 to 1: the best over the passages and pairs of them.
+    """How much of a sentence one passage holds, 0 to 1: the best over the passages.
 
-    The share of its content words (Chinese: character pairs) and numbers that occur there, a number weighing three
-    words; 0 when a number occurs in none; halved when the sentence denies and the nearest sentences of the passage do
-    not, or the other way round. 1 for a sentence that says nothing that could be checked.
+    Each clause is held against single sentences (or table rows) of the passage: its numbers have to stand in that very
+    sentence, else it has 0; a content word (Chinese: a character pair) counts 1 there, 0.6 elsewhere in the passage; a
+    number counts as three words. Halved where the clause denies and that sentence does not, or the other way round. 1
+    for a sentence that says nothing that could be checked.
     """
-    words, numbers, _ = _features(sentence)
-    if not words and not numbers:
+    parts = [_features(sentence[a:b]) for a, b in clauses(sentence, 0, len(sentence))]
+    parts = [part for part in parts if part[0] or part[1]]
+    if not parts:
         return 1.0
-    wholes = [*passages, *("\n".join((a, b)) for i, a in enumerate(passages) for b in passages[i + 1 :])]
-    return max((_held(sentence, whole) for whole in wholes), default=0.0)
+    weights = [len(words) + NUMBER * len(numbers) for words, numbers, _ in parts]
+    return max(
+        (sum(w * _held(part, passage) for w, part in zip(weights, parts, strict=True)) / sum(weights)
+         for passage in passages),
+        default=0.0,
+    )
 
 
-def _held(sentence: str, passage: str) -> float:
-    words, numbers, denies = _features(sentence)
-    known, values, _ = _features(passage)
-    plain = {value for value, _ in values}
-    missing = [one for one in numbers if one not in values and not (not one[1] and one[0] in plain)]
-    if missing:
-        return 0.0
-    weight = len(words) + 3 * len(numbers)
-    share = (len(words & known) + 3 * len(numbers)) / weight
-    spans = [passage[a:b] for line in passage.split("\n") for a, b in sentences(line, 0, len(line))]
-    near = max(spans, key=lambda span: len(words & _features(span)[0]) + len(numbers & _features(span)[1]), default="")
-    return share / 2 if near and denies != _features(near)[2] else share
+@lru_cache(maxsize=2048)
+def _units(passage: str) -> tuple[_Features, ...]:
+    """The features of every sentence of a passage; a line ends a sentence."""
+    spans = (line[a:b] for line in passage.split("\n") for a, b in sentences(line, 0, len(line)))
+    return tuple(_features(span) for span in spans)
+
+
+def _held(part: _Features, passage: str) -> float:
+    words, numbers, denies = part
+    elsewhere = words & _features(passage)[0]
+    best = 0.0
+    for known, values, denied in _units(passage):
+        plain = {value for value, _ in values}
+        if any(one not in values and not (not one[1] and one[0] in plain) for one in numbers):
+            continue
+        here = words & known
+        found = len(here) + ELSEWHERE * len(elsewhere - here) + NUMBER * len(numbers)
+        share = found / (len(words) + NUMBER * len(numbers))
+        best = max(best, share / 2 if denies != denied and here else share)
+    return best
 
 
 def grounding_scores(answer: Answer) -> dict[str, float]:
