@@ -37,7 +37,9 @@ ROOMS: dict[str, set[str]] = {
     "scorers": {"sentences"},
     "statistics": set(),
     "evaluation": set(),
-    "comparison": {"statistics"},
+    # What a training seed does to a run is a question of its own.
+    "seeds": set(),
+    "comparison": {"statistics", "seeds"},
     # What a run cost and what its clusters are is said once, in comparison.
     "recommendation": {"statistics", "comparison"},
     "reports": set(),

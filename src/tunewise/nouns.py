@@ -308,6 +308,8 @@ class Standing:
     errors: int
     against_best: Difference | None = None
     against_cheapest: Difference | None = None
+    seed_sd: float | None = None
+    """Standard deviation of the deciding metric's mean over training seeds; None where one seed was trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,9 @@ def compare(
             "--min", envvar="TUNEWISE_MIN", min=0.0, max=1.0, help="Exit with 3 when the best quality is below this."
         ),
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How often a trained approach is trained [TUNEWISE_SEEDS].")
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="The base model [TUNEWISE_MODEL].")] = None,
     questions: Annotated[Path | None, typer.Option(help="The question file [TUNEWISE_QUESTIONS].")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh, also of the report [TUNEWISE_LANGUAGE].")] = None,
@@ -75,9 +78,12 @@ def compare(
     from tunewise import reports
     from tunewise.jobs.compare import compare as job
 
-    project = project_of(model=model, questions=questions, language=language)
+    project = project_of(model=model, questions=questions, language=language, seeds=seeds)
     with progress() as report_progress:
-        result = job(project, approaches=approach or None, limit=limit, progress=report_progress, on_standing=_standing)
+        result = job(
+            project, approaches=approach or None, limit=limit, progress=report_progress, on_start=_start,
+            on_standing=_standing,
+        )
     if manners.json:
         out_json(
             reports.as_json(result.comparison, result.recommendation, needs=project.needs)
@@ -91,6 +97,10 @@ def compare(
     best = max(s.metrics["quality"].mean for s in result.comparison.standings)
     if minimum is not None and best < minimum:
         raise GateFailed(message("gate_min", mean=best, minimum=minimum), tip="tunewise report --output report.html")
+
+
+def _start(questions: int, detectable: float) -> None:
+    say(message("expected", questions=questions, points=100 * detectable))
 
 
 def _standing(standing: Standing) -> None:

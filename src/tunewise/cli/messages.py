@@ -31,6 +31,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "共 {documents} 个文档：新增 {added}，更改 {changed}，移除 {removed}，未变 {unchanged}（{seconds:.1f} 秒）",
     ),
     "unread": ("not read: {source}: {reason}", "无法读取：{source}：{reason}"),
+    "expected": (
+        "{questions} questions: differences of about {points:.0f} points or more can be expected to show",
+        "共 {questions} 题：预计可看出约 {points:.0f} 分及以上的差异",
+    ),
     "robust_head": (
         "{name}: {n} questions, {k} passages in a prompt; right answers with 95 % intervals",
         "{name}：{n} 题，每次 {k} 个段落；正确率及 95 % 区间",

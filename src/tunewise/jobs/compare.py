@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tunewise import __version__
 from tunewise.answers import Ask, choose_examples, make_ask
 from tunewise.comparison import compare as compare_runs
+from tunewise.comparison import expected_detectable
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.library import Library, index_cost, library
@@ -57,11 +58,14 @@ def compare(
     approaches: Sequence[str] | None = None,
     limit: int | None = None,
     progress: Progress = quiet,
+    on_start: Callable[[int, float], None] | None = None,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> CompareResult:
     """Build and measure the project's approaches (or those named) on its test questions, and recommend one.
 
-    `limit` takes that many test questions, spread over the kinds. `on_standing` is told of each approach as soon as it
+    `limit` takes that many test questions, spread over the kinds. A trained approach is trained with
+    `project.seeds` seeds. `on_start` is told, before anything is built, how many questions there are and the smallest
+    difference that they can be expected to show. `on_standing` is told of each approach as soon as it
     is measured. `GateFailed` when training questions leak into the test questions, naming the pairs.
     """
     chosen = [project.approach(name) for name in approaches] if approaches else list(project.approaches)
@@ -70,6 +74,8 @@ def compare(
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
         _refuse_leaks(learned, asked)
+    if on_start is not None:
+        on_start(len(asked), expected_detectable(asked, len(chosen)))
     glossary = load_glossary(project.glossary) if project.glossary else ()
     needs_index = any(approach.index for approach in chosen)
     folder = project_folder(project.root) / "runs"
@@ -85,10 +91,13 @@ def compare(
         runs: list[Run] = []
         scored = partial(score, glossary=glossary)
         for approach in sorted(chosen, key=_effort):
-            run = _measure(project, approach, questions, asked, books, scored, folder, progress)
-            runs.append(run)
+            own = [
+                _measure(project, one, questions, asked, books, scored, folder, progress, seed=seed)
+                for seed, one in enumerate(_seeds(approach, project.seeds))
+            ]
+            runs += own
             if on_standing is not None:
-                on_standing(compare_runs([run], asked, needs=project.needs, train_questions=learned).standings[0])
+                on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
         null = _measure(project, again, questions, asked, books, scored, folder, progress)
     write_json(
@@ -155,6 +164,12 @@ def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> Non
         )
 
 
+def _seeds(approach: Approach, seeds: int) -> list[Approach]:
+    """The approach, and it again under the names of further training seeds where it is trained."""
+    more = range(2, seeds + 1) if approach.recipe else ()
+    return [approach, *(replace(approach, name=f"{approach.name} (seed {number})") for number in more)]
+
+
 def _effort(approach: Approach) -> tuple[bool, bool, int, int]:
     return (
         approach.recipe is not None,
@@ -173,13 +188,15 @@ def _measure(
     scored: partial[dict[str, float]],
     folder: Path,
     progress: Progress,
+    *,
+    seed: int = 0,
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
     cost, trained_on = Cost(labels=len(examples)), frozenset(question.id for question in learned if examples)
     adapter: Path | None = None
     if approach.recipe:
-        made = plan(project, approach, questions, books=books)
+        made = plan(project, approach, questions, books=books, seed=seed)
         adapter = build(made, progress=progress)
         cost, trained_on = _training_cost(made, adapter), frozenset(row.question for row in made.rows)
     if approach.index:

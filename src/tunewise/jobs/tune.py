@@ -34,8 +34,13 @@ class Plan:
     folder: Path
 
 
-def plan(project: Project, approach: Approach, questions: Sequence[Question], *, books: Library | None) -> Plan:
-    """Rows and settings of an approach's recipe on the training split of `questions`; raft needs `books`."""
+def plan(
+    project: Project, approach: Approach, questions: Sequence[Question], *, books: Library | None, seed: int = 0
+) -> Plan:
+    """Rows and settings of an approach's recipe on the training split of `questions`; raft needs `books`.
+
+    `seed` is added to the settings' own: the same recipe, trained again with other luck.
+    """
     from tunewise.training.sft import adapter_identity
 
     recipe, model = approach.recipe or "", approach.model
@@ -52,6 +57,7 @@ def plan(project: Project, approach: Approach, questions: Sequence[Question], *,
     if not any(question.answerable for question in learned):
         raise DataMistake("all training questions are unanswerable: a model would only learn to refuse")
     settings = _settings(project, recipe)
+    settings = settings.but({"seed": settings.seed + seed})
     if recipe == "raft":
         if books is None:
             raise ConfigMistake("raft reads passages and needs an index", tip="index = true")
