@@ -230,7 +230,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     monkeypatch.setattr(module, "build", build)
     monkeypatch.setattr(module, "_training_cost", lambda made, adapter: Cost(labels=1))
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
-    monkeypatch.setattr(module, "load_model", lambda name, adapter=None: Forgetful(
+    monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
         int(adapter.name[-1]) if adapter else 0))
     approach = replace(project.approach("rag"), name="raft", recipe="raft")
     tuned = replace(project, approaches=(project.approach("rag"), approach), seeds=3)

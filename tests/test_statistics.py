@@ -145,13 +145,13 @@ def test_no_difference_is_seldom_called_one():
 @pytest.mark.parametrize(("documents", "each", "tests"), [(12, 10, 1), (28, 5, 1), (60, 4, 6), (28, 5, 21)])
 def test_power_is_what_was_promised_with_clusters(documents, each, tests):
     """Of worlds with exactly the detectable difference, 80 % (± 10 % of that, and what luck adds) are told apart."""
-    rng, worlds, n, hits = np.random.default_rng(7), 250, documents * each, 0
+    rng, worlds, n, hits = np.random.default_rng(7), 200, documents * each, 0
     clusters = np.repeat(np.arange(documents), each)
     sd = math.sqrt(0.2**2 * each + 0.3**2)  # of one question, with what its document costs
     delta = detectable(n, sd=sd, clusters=effective_clusters(clusters), tests=tests)
     for seed in range(worlds):
         values = delta + np.repeat(rng.normal(0, 0.2, documents), each) + rng.normal(0, 0.3, n)
-        result = paired(values, np.zeros(n), clusters, seed=seed, resamples=200)
+        result = paired(values, np.zeros(n), clusters, seed=seed, resamples=100)
         hits += min(1, tests * result.p) < 0.05 and not result.low <= 0 <= result.high
     luck = 1.5 * math.sqrt(0.8 * 0.2 / worlds)
     assert 0.72 - luck <= hits / worlds <= 0.88 + luck, hits / worlds
@@ -160,14 +160,14 @@ def test_power_is_what_was_promised_with_clusters(documents, each, tests):
 
 @pytest.mark.parametrize(("n", "discordant", "tests"), [(80, 0.2, 1), (240, 0.25, 1), (240, 0.25, 6)])
 def test_power_is_what_was_promised_for_right_and_wrong(n, discordant, tests):
-    rng, worlds, hits = np.random.default_rng(8), 300, 0
+    rng, worlds, hits = np.random.default_rng(8), 200, 0
     delta = detectable(n, discordant=discordant, clusters=n, tests=tests)
     lost = (discordant - delta) / 2
     for seed in range(worlds):
         draw = rng.random(n)
         a = np.where(draw < discordant, draw >= lost, 1)
         b = np.where(draw < discordant, draw < lost, 1)
-        result = paired(a, b, np.arange(n), seed=seed, resamples=200)
+        result = paired(a, b, np.arange(n), seed=seed, resamples=100)
         hits += min(1, tests * result.p) < 0.05 and not result.low <= 0 <= result.high
     luck = 1.5 * math.sqrt(0.8 * 0.2 / worlds)
     assert 0.72 - luck <= hits / worlds <= 0.88 + luck, hits / worlds

@@ -223,7 +223,7 @@ def _measure(
     reset_peak()
     phase = f"answer {approach.name}"
     progress(phase, 0, len(asked))
-    model = load_model(approach.model, adapter=adapter)
+    model = load_model(approach.model, adapter=adapter, journal=place / "replies.jsonl")
     retriever = books.retriever(approach.retrieval, model.count_tokens) if approach.index and books else None
     ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
     alone = _alone(ask, asked) if is_local(approach.model) else ()
@@ -243,6 +243,8 @@ def _measure(
         trained_on=trained_on,
         progress=lambda name, done, total: progress(phase, done, total),
     )
+    # What the journal held is in the rows now.
+    (place / "replies.jsonl").unlink(missing_ok=True)
     del model, ask, retriever
     gc.collect()
     return run
