@@ -273,11 +273,27 @@ def _components(questions: Sequence[Question]) -> list[int]:
     return [find(i) for i in range(len(questions))]
 
 
+def _value_rules(value: Mapping[str, Any], answers: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """The rule that reads an imported answer as a list, or as a number in its scale; none for plain text."""
+    if value.get("answers_are_list"):
+        return (("list", tuple(answers)),)
+    plain = re.sub(r"[$€£,%\s]", "", answers[0])
+    if "scale" not in value or len(answers) > 1 or not re.fullmatch(r"\(?-?\d+(\.\d+)?\)?", plain):
+        return ()
+    number = float(plain.strip("()")) * (-1 if plain.startswith("(") else 1)
+    decimals = len(plain.strip("()").partition(".")[2])
+    # Half a unit of the last digit that the answer has: 12.5 stands for 12.45 to 12.55.
+    rule = {"value": number, "tolerance": 0.5 * 10.0**-decimals}
+    unit = " ".join(part for part in (value["scale"], "dollars" if "$" in answers[0] else "") if part)
+    return (("number", json.dumps(rule | ({"unit": unit} if unit else {}))),)
+
+
 def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, int, list[str]]:
     """Convert `X.docs.jsonl` and `X.questions.jsonl` into a folder of text files and our question file.
 
     Reads documents as {doc_id, title, text} and questions as {qid, question, answers, answerable, gold: [{doc_id,
-    start, end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
+    start, end}], type, lang, split}; `answers_are_list` and `scale` (TAT-QA) become the rules `list` and `number`.
+    Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
     and the ids of those left out because they ask nothing.
     """
     from tunewise.store import read_jsonl
@@ -302,6 +318,10 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
             continue
         answers = tuple(dict.fromkeys(a for a in value.get("answers", []) if isinstance(a, str) and a.strip()))
         answerable = bool(value.get("answerable", True)) and bool(answers)
+        rules = _value_rules(value, answers) if answerable else ()
+        if dict(rules).get("list"):
+            # The items of a list are not aliases of one another: each alone would be half of the answer.
+            answers = (", ".join(answers),)
         gold = tuple(
             Gold(
                 names[g["doc_id"]],
@@ -321,6 +341,7 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
                 gold=gold,
                 answerable=answerable,
                 kind=value.get("type") or "fact",
+                rules=rules,
                 split=split,
                 language=value.get("lang", "en"),
             )
