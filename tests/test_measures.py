@@ -7,13 +7,13 @@ import json
 import pytest
 
 from grounding_labels import figures, labelled
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, ModelMistake
 from tunewise.nouns import Answer, Chunk, Gold, Hit, Question
 from tunewise.questions import load_questions, question_json, save_questions
 from tunewise.reports.measures import METRICS as SHOWN
 from tunewise.scorers import METRICS, GlossaryEntry, score
 from tunewise.scorers.form import check_rules, grade, sentence_words
-from tunewise.scorers.grounding import THRESHOLD, support
+from tunewise.scorers.grounding import THRESHOLD, load_nli, support
 from tunewise.scorers.harm import names_in, unknown_names, unknown_numbers
 from tunewise.scorers.overlap import longest_subsequence, rouge_l, rouge_n, rouge_tokens
 from tunewise.scorers.style import style_distance
@@ -260,3 +260,28 @@ def test_groundedness_is_as_good_as_its_page_says(language, precision, recall):
     assert found["precision"] == pytest.approx(precision, abs=0.02)
     assert found["recall"] == pytest.approx(recall, abs=0.02)
     assert found["u"] == 0, "an invention in other words never passes"
+
+
+def test_an_entailment_model_comes_by_name(monkeypatch):
+    """A stand-in for sentence-transformers' CrossEncoder: the contract is id2label and predict."""
+    import sys
+    from types import SimpleNamespace
+
+    class CrossEncoder:
+        def __init__(self, name, **how):
+            if name == "absent":
+                raise OSError("no such model\nand more")
+            assert how == {"model_kwargs": {"use_safetensors": True}, "trust_remote_code": False}
+            names = ["relevant"] if name == "ranker" else ["contradiction", "Entailment", "neutral"]
+            self.config = SimpleNamespace(id2label=dict(enumerate(names)))
+
+        def predict(self, pairs, *, apply_softmax, show_progress_bar):
+            return [[0.1, 0.8 if hypothesis in premise else 0.2, 0.1] for premise, hypothesis in pairs]
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(CrossEncoder=CrossEncoder))
+    entails = load_nli("nli")
+    scores = score(ask("ten"), said("It is ten.", "Look: It is ten.", "no"), entails=entails)
+    assert scores["entailed"] == 1
+    for name, why in (("ranker", "no entailment model"), ("absent", "no such model")):
+        with pytest.raises(ModelMistake, match=why):
+            load_nli(name)

@@ -67,6 +67,11 @@ def compare(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How often a trained approach is trained [TUNEWISE_SEEDS].")
     ] = None,
+    entailment: Annotated[
+        str | None,
+        typer.Option(envvar="TUNEWISE_ENTAILMENT", metavar="MODEL",
+                     help="A cross-encoder (hub id or folder) that says whether the passages entail the answers."),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="The base model [TUNEWISE_MODEL].")] = None,
     questions: Annotated[Path | None, typer.Option(help="The question file [TUNEWISE_QUESTIONS].")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh, also of the report [TUNEWISE_LANGUAGE].")] = None,
@@ -81,8 +86,8 @@ def compare(
     project = project_of(model=model, questions=questions, language=language, seeds=seeds)
     with progress() as report_progress:
         result = job(
-            project, approaches=approach or None, limit=limit, progress=report_progress, on_start=_start,
-            on_standing=_standing,
+            project, approaches=approach or None, limit=limit, entailment=entailment, progress=report_progress,
+            on_start=_start, on_standing=_standing,
         )
     if manners.json:
         out_json(

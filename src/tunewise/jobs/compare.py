@@ -28,6 +28,7 @@ from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
 from tunewise.recommendation import recommend
 from tunewise.scorers import score
+from tunewise.scorers.grounding import load_nli
 from tunewise.scorers.terminology import load_glossary
 from tunewise.store import fingerprint, project_folder, read_json, write_json
 
@@ -57,13 +58,15 @@ def compare(
     *,
     approaches: Sequence[str] | None = None,
     limit: int | None = None,
+    entailment: str | None = None,
     progress: Progress = quiet,
     on_start: Callable[[int, float], None] | None = None,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> CompareResult:
     """Build and measure the project's approaches (or those named) on its test questions, and recommend one.
 
-    `limit` takes that many test questions, spread over the kinds. A trained approach is trained with
+    `limit` takes that many test questions, spread over the kinds. `entailment` names a model that judges whether the
+    passages entail the answers (`scorers.grounding.load_nli`). A trained approach is trained with
     `project.seeds` seeds. `on_start` is told, before anything is built, how many questions there are and the smallest
     difference that they can be expected to show. `on_standing` is told of each approach as soon as it
     is measured. `GateFailed` when training questions leak into the test questions, naming the pairs.
@@ -89,17 +92,17 @@ def compare(
                     faults=tuple(faults),
                 )
         runs: list[Run] = []
-        scored = partial(score, glossary=glossary)
+        scored = partial(score, glossary=glossary, entails=load_nli(entailment) if entailment else None)
         for approach in sorted(chosen, key=_effort):
             own = [
-                _measure(project, one, questions, asked, books, scored, folder, progress, seed=seed)
+                _measure(project, one, questions, asked, books, scored, folder, progress, seed=seed, reader=entailment)
                 for seed, one in enumerate(_seeds(approach, project.seeds))
             ]
             runs += own
             if on_standing is not None:
                 on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
-        null = _measure(project, again, questions, asked, books, scored, folder, progress)
+        null = _measure(project, again, questions, asked, books, scored, folder, progress, reader=entailment)
     write_json(
         folder / "last.json",
         {
@@ -190,6 +193,7 @@ def _measure(
     progress: Progress,
     *,
     seed: int = 0,
+    reader: str | None = None,
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
@@ -216,6 +220,8 @@ def _measure(
         "versions": versions(),
         "seed": approach.decoding.seed,
     }
+    if reader:
+        identity["entailment"] = reader
     place = run_folder(folder, approach, identity)
     # A finished run is read again, but one with errors is gone over: what failed may answer now.
     if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from tunewise.errors import need
+from tunewise.errors import ModelMistake, need
 from tunewise.nouns import Answer
 from tunewise.scorers.text import CJK, fold
 from tunewise.scorers.values import quantities
@@ -120,20 +120,22 @@ def grounding_scores(answer: Answer) -> dict[str, float]:
 def load_nli(name: str) -> Entails:
     """An entailment model of sentence-transformers by name (a hub id or a folder), as a closure for `score`.
 
-    Its labels have to name one "entailment"; the probability is that of this class.
+    Its labels have to name one "entailment" (`ModelMistake` else); the probability is that of this class.
     """
     library = need("sentence_transformers", feature="an entailment model", extra="local")
-    model = library.CrossEncoder(name)
+    try:
+        model = library.CrossEncoder(name, model_kwargs={"use_safetensors": True}, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelMistake(f"the entailment model {name!r} cannot be had: {str(error).splitlines()[0][:160]}",
+                           tip="give a folder, or a hub id that is in the cache or can be fetched") from error
     labels = {str(label).casefold(): int(place) for place, label in model.config.id2label.items()}
-    place = labels.get("entailment")
+    if "entailment" not in labels:
+        raise ModelMistake(f"{name} is no entailment model: its labels are {', '.join(sorted(labels))}",
+                           tip="take a cross-encoder trained on natural language inference")
+    place = labels["entailment"]
 
     def entails(pairs: Sequence[tuple[str, str]]) -> list[float]:
-        from tunewise.errors import ModelMistake
-
-        if place is None:
-            raise ModelMistake(f"{name} is no entailment model: its labels are {', '.join(sorted(labels))}",
-                               tip="take a cross-encoder trained on natural language inference")
-        return [float(row[place]) for row in model.predict(list(pairs), apply_softmax=True)]
+        return [float(row[place]) for row in model.predict(list(pairs), apply_softmax=True, show_progress_bar=False)]
 
     return entails
 
