@@ -331,6 +331,8 @@ class Standing:
     against_cheapest: Difference | None = None
     forgetting: Estimate | None = None
     """Change of accuracy on what the base model knew before it was tuned (negative: it forgot)."""
+    seed_sd: float | None = None
+    """Standard deviation of the deciding metric's mean over training seeds; None where one seed was trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retrieval.mode", "text", Retrieval.__dataclass_fields__["mode"].default, ("hybrid", "dense", "lexical")),
     Setting("retrieval.k", "whole", Retrieval.__dataclass_fields__["k"].default, low=1),
     Setting("retrieval.budget", "whole", Retrieval.__dataclass_fields__["budget"].default, low=32),
+    Setting("compare.seeds", "whole", 1, low=1),
 )
 _RETRIEVAL = {s.key.partition(".")[2]: s for s in SETTINGS if s.key.startswith("retrieval.")}
 _APPROACH: dict[str, Setting] = {
@@ -100,6 +101,7 @@ class Project:
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    seeds: int = 1
 
     def approach(self, name: str) -> Approach:
         """The approach of that name, of the project or ready-made; `ConfigMistake` with the known names."""
@@ -174,7 +176,7 @@ def load_project(
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
         model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
         retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups,
-        forgetting=project.table("forgetting"), origins=origins,
+        forgetting=project.table("forgetting"), origins=origins, seeds=values["compare.seeds"],
     )
 
 

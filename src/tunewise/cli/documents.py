@@ -21,6 +21,7 @@ def project_of(**flags: Any) -> Project:
         "documents": "project.documents", "questions": "project.questions", "language": "project.language",
         "model": "project.model", "embedder": "project.embedder", "tokens": "chunks.tokens",
         "mode": "retrieval.mode", "k": "retrieval.k", "budget": "retrieval.budget",
+        "seeds": "compare.seeds",
     }
     return load_project(manners.config, flags={keys[name]: value for name, value in flags.items()})
 

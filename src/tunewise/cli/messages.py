@@ -31,6 +31,32 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "共 {documents} 个文档：新增 {added}，更改 {changed}，移除 {removed}，未变 {unchanged}（{seconds:.1f} 秒）",
     ),
     "unread": ("not read: {source}: {reason}", "无法读取：{source}：{reason}"),
+    "expected": (
+        "{questions} questions: differences of about {points:.0f} points or more can be expected to show",
+        "共 {questions} 题：预计可看出约 {points:.0f} 分及以上的差异",
+    ),
+    "robust_head": (
+        "{name}: {n} questions, {k} passages in a prompt; right answers with 95 % intervals",
+        "{name}：{n} 题，每次 {k} 个段落；正确率及 95 % 区间",
+    ),
+    "robust_noise": (
+        "  {r} of {k} passages replaced by distractors   {share}",
+        "  {k} 个段落中 {r} 个换成干扰段落   {share}",
+    ),
+    "robust_noise_slope": (
+        "  from none to all replaced, in points   {points}",
+        "  从不换到全换的变化（分）   {points}",
+    ),
+    "robust_position": ("  gold passage at rank {rank}   {share}", "  标准段落排在第 {rank} 位   {share}"),
+    "robust_position_slope": ("  from first to last, in points   {points}", "  从首位到末位的变化（分）   {points}"),
+    "robust_follows": (
+        "  value changed in the passage ({n} questions): follows it {share}, keeps the old one {keeps}",
+        "  段落中的数值被改动（{n} 题）：跟随新值 {share}，仍答旧值 {keeps}",
+    ),
+    "robust_rejects": (
+        "  no passage with the answer: refuses {share}, answers wrongly {invents}",
+        "  所有段落均无答案：拒答 {share}，答错 {invents}",
+    ),
     "no_hits": ("nothing found", "没有找到结果"),
     "sources": ("Sources", "来源"),
     "page": ("page {page}", "第 {page} 页"),

@@ -64,10 +64,12 @@ def plan(
     *,
     books: Library | None,
     given: dict[str, Any] | None = None,
+    seed: int = 0,
 ) -> Plan:
     """Rows and settings of an approach's recipe on the training split of `questions`; most recipes need `books`.
 
-    `given` are settings that go over those of the project. `ConfigMistake` names what is unknown or missing.
+    `given` are settings that go over those of the project; `seed` is added to the settings' own: the same recipe,
+    trained again with other luck. `ConfigMistake` names what is unknown or missing.
     """
     from tunewise.training.leaving import adapter_identity
 
@@ -84,6 +86,7 @@ def plan(
         raise DataMistake("there is no training question", tip="tunewise questions split sets the splits")
     own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
     settings = _settings(project, recipe).but(own).but(given or {})
+    settings = settings.but({"seed": settings.seed + seed})
     parent = _parent(project, approach, questions, settings, books)
     source = recipe
     if recipe in PREFERENCES:
