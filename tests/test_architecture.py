@@ -43,11 +43,13 @@ ROOMS: dict[str, set[str]] = {
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine"},
-    "project": set(),
+    # The ready-made approaches by name.
+    "approaches": set(),
+    "project": {"approaches"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
-        "project", "machine",
+        "project", "machine", "approaches",
     },
     "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
     "__init__": set(),

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables
+from tunewise.catalog.seals import check_row, seal_access, seal_chunk
+from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
 from tunewise.store import fingerprint
@@ -71,7 +72,7 @@ def derived(document: Document, chunks: Sequence[Chunk]) -> str:
             [document.revision, document.title, document.language, document.source, list(document.groups)],
             [[p.number, p.start, p.end] for p in document.pages],
             [[h.level, h.title, h.start, h.end] for h in document.headings],
-            [[c.id, c.start, c.end, c.title, c.heading, c.page, c.language] for c in chunks],
+            [[c.id, c.start, c.end, c.title, c.heading, c.page, c.language, *(c.parent or ())] for c in chunks],
         ]
     )
 
@@ -150,11 +151,11 @@ class Catalog:
                 f"the catalog has schema {found}, this version of tunewise reads up to {SCHEMA}",
                 tip="upgrade tunewise, or use another project folder",
             )
-        if found is None:
+        if found is None or int(found) < SCHEMA:
             with self._write() as connection:
-                self._t.metadata.create_all(connection)
-                if connection.scalar(sa.select(state.c.value).where(state.c.key == "schema")) is None:
-                    connection.execute(sa.insert(state).values(key="schema", value=str(SCHEMA)))
+                upgrade(connection)
+                connection.execute(sa.delete(state).where(state.c.key == "schema"))
+                connection.execute(sa.insert(state).values(key="schema", value=str(SCHEMA)))
 
     # -------------------------------------------------------------------------------------------- documents
 
@@ -175,6 +176,7 @@ class Catalog:
                     "pages": [[p.number, p.start, p.end] for p in document.pages],
                     "headings": [[h.level, h.title, h.start, h.end] for h in document.headings],
                     "settings": derived(document, chunks), "characters": len(document.text),
+                    "seal": seal_access(sorted(set(document.groups))),
                 }
                 update = sa.update(documents).where(documents.c.id == document.id).values(values)
                 if not connection.execute(update).rowcount:
@@ -183,17 +185,7 @@ class Catalog:
                 for ids in _portions([chunk.id for chunk in chunks]):
                     connection.execute(sa.delete(rows).where(rows.c.id.in_(ids), rows.c.document == document.id))
                 if chunks:
-                    connection.execute(
-                        sa.insert(rows),
-                        [
-                            {
-                                "id": c.id, "document": document.id, "live": True, "revision": document.revision,
-                                "start": c.start, "end": c.end, "text": c.text, "title": c.title,
-                                "heading": c.heading, "page": c.page, "language": c.language,
-                            }
-                            for c in chunks
-                        ],
-                    )
+                    connection.execute(sa.insert(rows), [_row(c, document) for c in chunks])
 
     def remove(self, document_id: str) -> None:
         """Erase a document and all chunks it ever had; no generation returns them from now on."""
@@ -212,6 +204,10 @@ class Catalog:
                 self._sa.update(documents).where(documents.c.id == old).values(id=new)
             ).rowcount:
                 raise _absent("document", old)
+            rows = self._t.chunks
+            for row in connection.execute(self._sa.select(rows).where(rows.c.document == new)).mappings().all():
+                update = self._sa.update(rows).where(rows.c.id == row["id"])
+                connection.execute(update.values(seal=seal_chunk(row)))
 
     def documents(self) -> list[DocumentRecord]:
         """All documents without their texts, sorted by id."""
@@ -240,7 +236,8 @@ class Catalog:
     def _select_chunks(self) -> Any:
         rows, documents = self._t.chunks, self._t.documents
         # Groups are read from the document, so that a restriction holds from the moment it is written.
-        return self._sa.select(rows, documents.c.groups).join(documents, rows.c.document == documents.c.id)
+        chosen = self._sa.select(rows, documents.c.groups, documents.c.seal.label("access"))
+        return chosen.join(documents, rows.c.document == documents.c.id)
 
     def chunks(self, document_id: str | None = None) -> Iterator[Chunk]:
         """The live chunks, of one document or of all, sorted by document and place."""
@@ -267,6 +264,20 @@ class Catalog:
                 query = self._select_chunks().where(self._t.chunks.c.id.in_(portion))
                 found.update((row["id"], _chunk(row)) for row in connection.execute(query).mappings())
         return found
+
+    def span(self, document_id: str, revision: str, start: int, end: int) -> tuple[str, int | None] | None:
+        """(text, page of its start) of a span of a document; None when the document is no longer in that revision."""
+        table = self._t.documents
+        # Without its text a long document is not read for a few sentences of it.
+        text = self._sa.func.substr(table.c.text, start + 1, end - start)
+        with self._read() as connection:
+            row = connection.execute(
+                self._sa.select(text, table.c.pages).where(table.c.id == document_id, table.c.revision == revision)
+            ).first()
+        if row is None or len(row[0]) != end - start:
+            return None
+        pages = [number for number, first, _ in row[1] if first <= start]
+        return row[0], (pages[-1] if pages else None)
 
     # -------------------------------------------------------------------------------------------- generations
 
@@ -362,11 +373,23 @@ def _absent(what: str, id: str) -> DataMistake:
     return DataMistake(f"there is no {what} {id!r} in the catalog", tip="tunewise documents lists what there is")
 
 
+def _row(c: Chunk, document: Document) -> dict[str, Any]:
+    start, end = c.parent or (None, None)
+    row = {
+        "id": c.id, "document": document.id, "live": True, "revision": document.revision, "start": c.start,
+        "end": c.end, "text": c.text, "title": c.title, "heading": c.heading, "page": c.page, "language": c.language,
+        "parent_start": start, "parent_end": end,
+    }
+    return row | {"seal": seal_chunk(row)}
+
+
 def _chunk(row: RowMapping) -> Chunk:
+    check_row(row)
     return Chunk(
         id=row["id"], document=row["document"], revision=row["revision"], start=row["start"], end=row["end"],
         text=row["text"], title=row["title"], heading=row["heading"], page=row["page"], language=row["language"],
         groups=tuple(row["groups"]),
+        parent=None if row["parent_start"] is None else (row["parent_start"], row["parent_end"]),
     )
 
 

@@ -103,7 +103,8 @@ def _build(
 
 def _fingerprint(chunks: list[Chunk], embedder: Embedder) -> str:
     content = [
-        [c.id, c.document, c.revision, sha256(lexical.passage_text(c)), c.language, access.tokens(c.groups)]
+        [c.id, c.document, c.revision, sha256(lexical.passage_text(c)), c.language, access.tokens(c.groups),
+         *(c.parent or ())]
         for c in chunks
     ]
     return fingerprint([FORMAT, lexical.FINGERPRINT, embedder.fingerprint, content])

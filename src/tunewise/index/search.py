@@ -6,7 +6,8 @@ so that a removed document is gone and a new restriction holds from the moment t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,29 @@ class Index:
         found = [(chunks[id], score) for id, score in rows if id in chunks and access.may_read(chunks[id], groups)]
         # Equal scores in a fixed order: the same question must find the same passages on every machine.
         return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        """The stored vectors of passages that this generation holds, float32 of shape (len(ids), dimension)."""
+        if not ids:
+            return np.empty((0, self.generation.dimension), np.float32)
+        quoted = ", ".join("'" + id.replace("'", "''") + "'" for id in ids)
+        rows = self._table.search().where(f"id IN ({quoted})").select(["id", "vector"]).limit(len(ids)).to_arrow()
+        flat = np.asarray(rows["vector"].combine_chunks().flatten(), dtype=np.float32)
+        place = {id: n for n, id in enumerate(rows["id"].to_pylist())}
+        return flat.reshape(-1, self.generation.dimension)[[place[id] for id in ids]]
+
+    def parents(self, chunks: Sequence[Chunk]) -> dict[str, Chunk]:
+        """{id of a chunk: the passage to read for it}: its parent's exact span, or itself where there is none."""
+        found: dict[str, Chunk] = {}
+        for chunk in chunks:
+            span = chunk.parent and self.catalog.span(chunk.document, chunk.revision, *chunk.parent)
+            if not (chunk.parent and span):
+                # Its document has another revision by now: the small passage is whole, the large one is gone.
+                found[chunk.id] = chunk
+                continue
+            start, end = chunk.parent
+            found[chunk.id] = replace(
+                chunk, id=f"{chunk.document}@{chunk.revision[:12]}#{start}-{end}", start=start, end=end, text=span[0],
+                page=span[1], parent=None,
+            )
+        return found

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
-from tunewise.answers import Ask, choose_examples, make_ask
+from tunewise.answers import Ask, QueryWriter, choose_examples, make_ask
 from tunewise.comparison import compare as compare_runs
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
+from tunewise.jobs.fits import settled
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Plan, build, plan
 from tunewise.machine import machine, peak_memory, reset_peak, versions
@@ -185,7 +186,8 @@ def _measure(
     if approach.index:
         assert books is not None
         seconds, size = index_cost(project, books)
-        approach = replace(approach, index=books.index.fingerprint)
+        retrieval = settled(project, books, approach.retrieval, questions)
+        approach = replace(approach, index=books.index.fingerprint, retrieval=retrieval)
         cost = replace(cost, index_seconds=seconds, artefact_bytes=cost.artefact_bytes + size)
     approach = replace(approach, adapter=adapter.name if adapter else None)
     identity = {
@@ -207,8 +209,11 @@ def _measure(
     phase = f"answer {approach.name}"
     progress(phase, 0, len(asked))
     model = load_model(approach.model, adapter=adapter)
-    retriever = books.retriever(approach.retrieval, model.count_tokens) if approach.index and books else None
-    ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
+    writer = QueryWriter(lambda ready=model: ready)
+    retriever = None
+    if approach.index and books:
+        retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
+    ask = make_ask(approach, model=model, retriever=retriever, examples=examples, writer=writer)
     alone = _alone(ask, asked) if is_local(approach.model) else ()
 
     def costs() -> Cost:
@@ -226,7 +231,7 @@ def _measure(
         trained_on=trained_on,
         progress=lambda name, done, total: progress(phase, done, total),
     )
-    del model, ask, retriever
+    del model, ask, retriever, writer
     gc.collect()
     return run
 

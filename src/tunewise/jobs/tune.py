@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewise.answers import QueryWriter
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
+from tunewise.jobs.fits import settled
 from tunewise.jobs.library import Library, library
-from tunewise.models import is_local, token_counter
+from tunewise.models import is_local, load_model, token_counter
 from tunewise.nouns import Approach, Question
 from tunewise.questions import check_questions, load_questions
 from tunewise.store import project_folder
@@ -55,7 +57,9 @@ def plan(project: Project, approach: Approach, questions: Sequence[Question], *,
     if recipe == "raft":
         if books is None:
             raise ConfigMistake("raft reads passages and needs an index", tip="index = true")
-        retriever = books.retriever(approach.retrieval, token_counter(model))
+        retrieval = settled(project, books, approach.retrieval, questions)
+        writer = QueryWriter(lambda: load_model(model))
+        retriever = books.retriever(retrieval, token_counter(model), generate=writer)
         rows, report = raft_rows(
             learned,
             retriever,
