@@ -382,7 +382,8 @@ def test_weight_of_the_dense_leg_follows_the_unknown_tokens(catalog: Catalog, fo
     assert built.unknown["en"] == 0.0
     assert built.unknown["zh"] > 0.8
     assert built.dense_weight == 0.5
-    (note,) = built.notes
+    flat, note = built.notes
+    assert "every vector is compared" in flat
     assert "'zh'" in note
     assert "is not used" in note
     for pair in PAIRS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from tunewise.catalog import Catalog, Generation
 from tunewise.errors import Damaged, DataMistake, Failed
 from tunewise.index import access, lexical
 from tunewise.index.vectors import VectorCache
-from tunewise.nouns import Chunk
+from tunewise.nouns import Chunk, to_json
 from tunewise.store import disk_errors, fingerprint, lock, read_json, sha256, write_json
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 FLAT_BELOW = 20_000
 """Rows up to which every vector is compared; above, IVF_SQ (recall@10 .99 to 1.0 with refine_factor 4)."""
+REFINE = 4
+"""How many times as many candidates of the quantised index are compared again with their exact vectors."""
 _ROWS = 20_000
 """Rows in one append: few appends keep queries quick, portions keep memory bounded."""
 _SAMPLE = 200
@@ -86,17 +89,19 @@ def _build(
     unknown = _unknown_shares(chunks, embedder)
     weight = max(dense_weight(share) for share in unknown.values())
     hashes = _hash_and_sync(aside)
-    content = {"format": FORMAT, "fingerprint": identity, "lexical": lexical.FINGERPRINT, "rows": len(chunks)}
-    manifest = write_json(aside / MANIFEST, {**content, "files": hashes})
-    shutil.rmtree(folder / id, ignore_errors=True)
-    aside.rename(folder / id)
-    _sync(folder)
     generation = Generation(
         id=id, fingerprint=identity, embedder=embedder.name, embedder_fingerprint=embedder.fingerprint,
         precision=embedder.precision, dimension=embedder.dimension, lexical=lexical.FINGERPRINT, chunks=len(chunks),
         documents=len({chunk.document for chunk in chunks}), unknown=unknown, dense_weight=weight,
-        created=datetime.now(UTC).isoformat(), manifest=manifest, notes=_notes(unknown, embedder),
+        created=datetime.now(UTC).isoformat(), manifest="",
+        notes=(vectors_note(len(chunks)), *_notes(unknown, embedder)),
     )
+    content = {"format": FORMAT, "fingerprint": identity, "lexical": lexical.FINGERPRINT, "rows": len(chunks)}
+    manifest = write_json(aside / MANIFEST, {**content, "files": hashes, "row": to_json(generation)})
+    generation = replace(generation, manifest=manifest)
+    shutil.rmtree(folder / id, ignore_errors=True)
+    aside.rename(folder / id)
+    _sync(folder)
     catalog.add_generation(generation, [chunk.id for chunk in chunks])
     return generation
 
@@ -119,6 +124,13 @@ def _unknown_shares(chunks: list[Chunk], embedder: Embedder) -> dict[str, float]
         language: round(embedder.unknown_share(texts[:: max(1, len(texts) // _SAMPLE)][:_SAMPLE]), 4)
         for language, texts in sorted(by_language.items())
     }
+
+
+def vectors_note(rows: int) -> str:
+    """What was derived for the vectors, and why."""
+    if rows <= FLAT_BELOW:
+        return f"{rows} passages: every vector is compared (exact; cells pay off above {FLAT_BELOW})"
+    return f"{rows} passages, more than {FLAT_BELOW}: vectors in cells (IVF_SQ), the best {REFINE} k compared exactly"
 
 
 def _notes(unknown: dict[str, float], embedder: Embedder) -> tuple[str, ...]:
@@ -206,7 +218,10 @@ def check_files(folder: Path, generation: Generation) -> None:
         raise Damaged(f"the index generation {generation.id} is missing in {folder.parent}", tip=tip)
     if sha256(manifest) != generation.manifest:
         raise Damaged(f"{manifest} is not the one that was built", tip=tip)
-    for name, expected in read_json(manifest)["files"].items():
+    content = read_json(manifest)
+    if content.get("row", to_json(replace(generation, manifest=""))) != to_json(replace(generation, manifest="")):
+        raise Damaged(f"the catalog's row of the index generation {generation.id} is not what was built", tip=tip)
+    for name, expected in content["files"].items():
         if not (folder / name).is_file() or sha256(folder / name) != expected:
             raise Damaged(f"{folder / name} is not what was built", tip=tip)
 

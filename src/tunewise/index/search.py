@@ -16,10 +16,9 @@ import numpy as np
 from tunewise.catalog import Catalog
 from tunewise.errors import Damaged, DataMistake
 from tunewise.index import access, lexical
-from tunewise.index.generation import FLAT_BELOW, TABLE, check_files
+from tunewise.index.generation import FLAT_BELOW, REFINE, TABLE, check_files
 from tunewise.nouns import Chunk
 
-_REFINE = 4
 _EXTRA = 10
 """Rows asked for beyond k, to make up for those that the catalog withholds."""
 
@@ -65,7 +64,7 @@ class Index:
             raise ValueError(f"a vector of {self.generation.dimension} numbers is needed, got shape {vector.shape}")
         query = self._table.search(vector, query_type="vector", vector_column_name="vector").distance_type("cosine")
         if self._rows > FLAT_BELOW:
-            query = query.refine_factor(_REFINE)
+            query = query.refine_factor(REFINE)
         rows = self._run(query, k, groups, "_distance")
         return self._passages([(id, 1.0 - distance) for id, distance in rows], k, groups)
 
@@ -92,6 +91,10 @@ class Index:
         found = [(chunks[id], score) for id, score in rows if id in chunks and access.may_read(chunks[id], groups)]
         # Equal scores in a fixed order: the same question must find the same passages on every machine.
         return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]
+
+    def held(self) -> list[str]:
+        """The ids of all passages in the table, sorted."""
+        return sorted(self._table.search().select(["id"]).limit(self._table.count_rows()).to_arrow()["id"].to_pylist())
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """The stored vectors of passages that this generation holds, float32 of shape (len(ids), dimension)."""

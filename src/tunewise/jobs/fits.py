@@ -6,7 +6,7 @@ questions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunewise.jobs.library import Library
     from tunewise.project import Project
 
+Progress = Callable[[str, int, int], None]
 _LIMIT = 400
 """Validation questions that are searched, taken evenly: more settle nothing."""
 
@@ -106,6 +107,19 @@ def make_fit(books: Library, settings: Retrieval, questions: Sequence[Question],
     if choose:
         write_json(books.home / "fits" / "chosen.json", {"fit": id})
     return id
+
+
+def fit_project(project: Project, *, progress: Progress = lambda phase, done, total: None) -> tuple[str, Fit]:
+    """Fit a project's retrieval to its validation questions and use its leg weights from now on; (id, the fit)."""
+    from tunewise.jobs.library import library
+    from tunewise.questions import load_questions
+
+    progress("fit", 0, 1)
+    questions = load_questions(project.questions)
+    with library(project) as books:
+        id = make_fit(books, project.retrieval, questions, choose=True)
+        progress("fit", 1, 1)
+        return id, load_fit(books.home, id)
 
 
 def _file(home: Path, id: str) -> Path:

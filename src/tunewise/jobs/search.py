@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import DataMistake
 from tunewise.jobs.ingest import open_catalog
+from tunewise.jobs.watermark import leave
 from tunewise.nouns import Hit
 from tunewise.store import project_folder
 
@@ -71,3 +72,4 @@ def switch(project: Project, generation: str) -> None:
     """Make a generation the current one: every answer reads it from now on."""
     with ingested(project.root) as catalog:
         catalog.switch(generation)
+        leave(catalog, project_folder(project.root))
