@@ -86,7 +86,7 @@ def ingest(
     project = project_of(documents=folder, embedder=embedder, tokens=tokens, kind=kind)
     settings = {
         "project": project.root, "embedder": project.embedder, "tokens": project.tokens, "kind": project.chunks,
-        "passwords": tuple(password or ()), "groups": project.groups, "again": again,
+        "passwords": tuple(password or ()), "groups": project.groups, "again": again, "index": project.index or "",
     }
     if watch:
         follow(project.documents, settings=settings, told=_ingested, trouble=lambda error: warn(error.message))

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import Damaged, DataMistake, Failed
-from tunewise.index import access, lexical
+from tunewise.index import access, lexical, place
 from tunewise.index.vectors import VectorCache
 from tunewise.nouns import Chunk, to_json
-from tunewise.store import disk_errors, fingerprint, lock, read_json, sha256, write_json
+from tunewise.store import disk_errors, fingerprint, lock, sha256, write_json
 
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 TABLE = "chunks"
-MANIFEST = "manifest.json"
 FORMAT = 1
 FLAT_BELOW = 20_000
 """Rows up to which every vector is compared; above, IVF_SQ (recall@10 .99 to 1.0 with refine_factor 4)."""
@@ -46,9 +45,12 @@ def dense_weight(unknown: float) -> float:
 
 
 def build(
-    catalog: Catalog, folder: Path, *, embedder: Embedder, progress: Progress | None = None, cache: Path | None = None
+    catalog: Catalog, folder: Path, *, embedder: Embedder, progress: Progress | None = None, cache: Path | None = None,
+    uri: str | None = None,
 ) -> Generation:
     """Bring the index in `folder` to what the catalog holds now, and let it answer.
+
+    `uri`: object storage for its files ("": the folder itself; None: wherever they lay before).
 
     Only texts without a vector in the cache (`cache`, default: in `folder`) are embedded; an unchanged catalog returns
     its generation at once. The generation before stays for a rollback unless it holds a removed document.
@@ -56,13 +58,15 @@ def build(
     """
     folder = Path(folder)
     with lock(folder / "writer.lock"):
+        if uri is not None:
+            place.settle(folder, uri)
         chunks = list(catalog.chunks())
         if not chunks:
             raise DataMistake("there is nothing to index: the catalog holds no passages", tip="tunewise ingest FOLDER")
         identity = _fingerprint(chunks, embedder)
         id = identity[:16]
         found = next((one for one in catalog.generations() if one.id == id), None)
-        if found is not None and _is_sound(folder / id, found):
+        if found is not None and _is_sound(folder, found):
             catalog.switch(id)
         else:
             found = _build(catalog, folder, id, identity, chunks, embedder, progress, cache)
@@ -97,10 +101,10 @@ def _build(
         notes=(vectors_note(len(chunks)), *_notes(unknown, embedder)),
     )
     content = {"format": FORMAT, "fingerprint": identity, "lexical": lexical.FINGERPRINT, "rows": len(chunks)}
-    manifest = write_json(aside / MANIFEST, {**content, "files": hashes, "row": to_json(generation)})
+    content |= {"files": hashes, "sizes": {name: (aside / name).stat().st_size for name in hashes}}
+    manifest = write_json(aside / place.MANIFEST, {**content, "row": to_json(generation)})
     generation = replace(generation, manifest=manifest)
-    shutil.rmtree(folder / id, ignore_errors=True)
-    aside.rename(folder / id)
+    place.publish(aside, folder, id)
     _sync(folder)
     catalog.add_generation(generation, [chunk.id for chunk in chunks])
     return generation
@@ -197,8 +201,8 @@ def _hash_and_sync(folder: Path) -> dict[str, str]:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         hashes[path.relative_to(folder).as_posix()] = sha256(path)
-    for place in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        _sync(place)
+    for inner in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
+        _sync(inner)
     return hashes
 
 
@@ -210,20 +214,15 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def check_files(folder: Path, generation: Generation) -> None:
+def check_files(folder: Path, generation: Generation, *, deep: bool = False) -> None:
     """`Damaged` unless every file of a generation is what its manifest says, and the manifest what the catalog says."""
-    tip = "tunewise ingest builds it again (nothing is embedded twice)"
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise Damaged(f"the index generation {generation.id} is missing in {folder.parent}", tip=tip)
-    if sha256(manifest) != generation.manifest:
-        raise Damaged(f"{manifest} is not the one that was built", tip=tip)
-    content = read_json(manifest)
-    if content.get("row", to_json(replace(generation, manifest=""))) != to_json(replace(generation, manifest="")):
-        raise Damaged(f"the catalog's row of the index generation {generation.id} is not what was built", tip=tip)
-    for name, expected in content["files"].items():
-        if not (folder / name).is_file() or sha256(folder / name) != expected:
-            raise Damaged(f"{folder / name} is not what was built", tip=tip)
+    content = place.check(folder, generation.id, generation.manifest, deep=deep)
+    row = to_json(replace(generation, manifest=""))
+    if content.get("row", row) != row:
+        raise Damaged(
+            f"the catalog's row of the index generation {generation.id} is not what was built",
+            tip="tunewise ingest builds it again (nothing is embedded twice)",
+        )
 
 
 def _is_sound(folder: Path, generation: Generation) -> bool:
@@ -240,7 +239,4 @@ def _drop_old(catalog: Catalog, folder: Path, current: Generation) -> None:
     before = [one.id for one in others if catalog.is_whole(one.id)][-1:]
     catalog.drop_generations(one.id for one in others if one.id not in before)
     catalog.checkpoint()
-    keep = {current.id, *before}
-    for path in folder.iterdir():
-        if path.is_dir() and path.name not in keep:
-            shutil.rmtree(path)
+    place.erase_all_but(folder, {current.id, *before})

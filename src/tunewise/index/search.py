@@ -15,7 +15,7 @@ import numpy as np
 
 from tunewise.catalog import Catalog
 from tunewise.errors import Damaged, DataMistake
-from tunewise.index import access, lexical
+from tunewise.index import access, lexical, place
 from tunewise.index.generation import FLAT_BELOW, REFINE, TABLE, check_files
 from tunewise.nouns import Chunk
 
@@ -29,7 +29,7 @@ class Index:
     `DataMistake` when nothing was built; `Damaged` when a file is not what was built, or was built by other settings.
     """
 
-    def __init__(self, catalog: Catalog, folder: Path, generation: str | None = None) -> None:
+    def __init__(self, catalog: Catalog, folder: Path, generation: str | None = None, *, deep: bool = False) -> None:
         import lancedb
 
         kept = {one.id: one for one in catalog.generations()}
@@ -42,13 +42,13 @@ class Index:
                 f"the index generation {found.id} was built with another tokenizer",
                 tip="tunewise ingest builds it again",
             )
-        check_files(Path(folder) / found.id, found)
+        check_files(Path(folder), found, deep=deep)
         self.generation = found
         self.catalog = catalog
         self.fingerprint = found.fingerprint
         self.embedder_fingerprint = found.embedder_fingerprint
         self.dense_weight = found.dense_weight
-        self._table: Any = lancedb.connect(str(Path(folder) / found.id)).open_table(TABLE)
+        self._table: Any = lancedb.connect(place.address(Path(folder), found.id)).open_table(TABLE)
         self._rows = found.chunks
 
     def search_dense(

@@ -62,7 +62,7 @@ def check(project: Project) -> CheckResult:
 def _index_faults(catalog: Catalog, folder: Path) -> Iterator[str]:
     for generation in catalog.generations():
         try:
-            held = Index(catalog, folder, generation.id).held()
+            held = Index(catalog, folder, generation.id, deep=True).held()
         except TunewiseError as error:
             yield error.message
             continue

@@ -65,6 +65,7 @@ def ingest(
     passwords: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
     kind: str = "sections",
+    index: str | None = None,
     again: bool = False,
     progress: Progress | None = None,
 ) -> IngestResult:
@@ -72,7 +73,8 @@ def ingest(
 
     `tokens` is the size of a chunk in the embedder's tokens, `kind` one of `chunks.KINDS`. `groups` maps globs over
     document ids ("hr/*") to the access groups of what they match; the last match wins; None leaves the groups that the
-    catalog has; `.groups.toml` files in the folders speak before them. Files with the size and time of the last ingest
+    catalog has; `.groups.toml` files in the folders speak before them. `index`: a URI of object storage for the index,
+    "" for the project's own folder, None for where it was. Files with the size and time of the last ingest
     are not read `again`. A file that cannot be read keeps its earlier version. `DataMistake` for an empty folder or a
     broken `.groups.toml`; `Failed` when another ingest runs.
     """
@@ -127,7 +129,9 @@ def ingest(
         removed = [id for id in gone if id not in kept]
         for id in removed:
             catalog.remove(id)
-        generation = build(catalog, indexes_folder(project), embedder=model, progress=progress, cache=home / "cache")
+        generation = build(
+            catalog, indexes_folder(project), embedder=model, progress=progress, cache=home / "cache", uri=index
+        )
         # What was read in part is read again, so that its fault is named again.
         faulty = {one.source for one in unread}
         files.keep([document.id for document in documents if document.id not in faulty])
