@@ -57,8 +57,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"prompts", "models", "machine", "sentences"},
     # The ready-made approaches by name.
     "approaches": set(),
-    "toml_lines": set(),
-    "project": {"approaches", "toml_lines"},
+    "project": {"approaches"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",

@@ -17,11 +17,13 @@ from tunewise.cli import (
     answering,
     documents,
     house,
+    indexing,
     measuring,
     questions,
     robustness,
     terminal,
     tuning,
+    updating,
 )
 from tunewise.cli.flags import with_globals
 from tunewise.cli.messages import message
@@ -57,7 +59,8 @@ def new_app() -> typer.Typer:
             terminal.out(context.get_help())
 
     app.callback(invoke_without_command=True)(with_globals(root))
-    for room in (documents, advising, answering, questions, tuning, measuring, robustness, adapters, house):
+    for room in (documents, indexing, advising, answering, questions, tuning, measuring, robustness, updating,
+                 adapters, house):
         room.register(app)
     return app
 

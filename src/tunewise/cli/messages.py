@@ -136,6 +136,32 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{documents} 个文档，{chunks} 个段落，{embedder}",
     ),
     "rolled_back": ("generation {id} is the current one", "当前索引代次为 {id}"),
+    "index_checked": (
+        "{documents} documents, {passages} passages, {generations} generation(s): {faults} fault(s) ({seconds:.1f} s)",
+        "{documents} 个文档，{passages} 个段落，{generations} 个索引代次：{faults} 处错误（{seconds:.1f} 秒）",
+    ),
+    "index_damaged": ("{count} fault(s) found", "发现 {count} 处错误"),
+    "index_damaged_tip": (
+        "tunewise ingest --again mends what stands in the documents' folder",
+        "运行 tunewise ingest --again 可从文档文件夹修复",
+    ),
+    "fit_weight": (
+        "questions in {language}: the dense leg weighs {weight:g}",
+        "{language} 问题：语义检索的权重为 {weight:g}",
+    ),
+    "stale": ("stale: {days} days old, {allowed} allowed", "已过期：{days} 天前的版本，规定不超过 {allowed} 天"),
+    "stale_unknown": ("stale: its age is unknown, {allowed} days allowed", "日期未知，规定不超过 {allowed} 天"),
+    "fresh_head": (
+        "{facts} facts were changed in a copy of the documents (shares of answers: new value, old value; known before)",
+        "在文档副本中更改了 {facts} 个事实（回答新值、旧值的比例；更新前答对的比例）",
+    ),
+    "fresh_row": (
+        "{name}: new {new:.0%}, old {old:.0%}, known before {knew:.0%}; {wait} ({means})",
+        "{name}：新值 {new:.0%}，旧值 {old:.0%}，更新前 {knew:.0%}；{wait}（{means}）",
+    ),
+    "fresh_after": ("first new answer after {seconds:.1f} s", "{seconds:.1f} 秒后给出首个新答案"),
+    "fresh_never": ("no new answer", "始终没有给出新答案"),
+    "bad_turn": ("--turn needs 'question => answer'", "--turn 的格式为“问题 => 回答”"),
     "use_yes": (
         "this replaces something; without a terminal nobody can confirm it",
         "此操作会替换已有内容；没有终端时无法确认",

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
-from tunewise.answers import Ask, choose_examples, make_ask
+from tunewise.answers import Ask, QueryWriter, choose_examples, make_ask
 from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
 from tunewise.comparison import expected_detectable
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
+from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign
 from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
@@ -260,7 +261,8 @@ def _measure(
     if approach.index:
         assert books is not None
         seconds, size = index_cost(project, books)
-        approach = replace(approach, index=books.index.fingerprint)
+        retrieval = settled(project, books, approach.retrieval, questions)
+        approach = replace(approach, index=books.index.fingerprint, retrieval=retrieval)
         cost = replace(cost, index_seconds=seconds, artefact_bytes=cost.artefact_bytes + size)
     approach, foreign = replace(approach, adapter=adapter.name if adapter else None), approach
     theirs = is_foreign(approach)
@@ -291,10 +293,13 @@ def _measure(
         ask, alone = foreign_ask(project, foreign), ()
     else:
         model = load_model(approach.model, adapter=adapter, journal=place / "replies.jsonl")
-        retriever = books.retriever(approach.retrieval, model.count_tokens) if approach.index and books else None
-        ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
+        writer = QueryWriter(lambda ready=model: ready)
+        retriever = None
+        if approach.index and books:
+            retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
+        ask = make_ask(approach, model=model, retriever=retriever, examples=examples, writer=writer)
         alone = _alone(ask, asked) if is_local(approach.model) else ()
-        del model, retriever
+        del model, retriever, writer
 
     def costs() -> Cost:
         return replace(cost, alone_seconds=alone, peak_memory_bytes=peak_memory())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
+from tunewise.jobs.fits import settled
 from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
@@ -87,6 +88,8 @@ def plan(
     own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
     settings = _settings(project, recipe).but(own).but(given or {})
     settings = settings.but({"seed": settings.seed + seed})
+    if books is not None:
+        approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
     parent = _parent(project, approach, questions, settings, books)
     source = recipe
     if recipe in PREFERENCES:

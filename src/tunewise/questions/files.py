@@ -54,10 +54,20 @@ def _question(value: Any) -> Question:
             )
         ),
         groups=tuple(value.get("groups", [])),
+        history=_history(value.get("history", [])),
     )
     if question.answerable and not question.answers:
         raise ValueError('it has no answers; an unanswerable question says "answerable": false')
     return question
+
+
+def _history(turns: Any) -> tuple[tuple[str, str], ...]:
+    good = isinstance(turns, list) and all(
+        isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn) for turn in turns
+    )
+    if not good:
+        raise ValueError("'history' is a list of [question, answer]")
+    return tuple((asked, answered) for asked, answered in turns)
 
 
 def load_questions(path: Path) -> list[Question]:
