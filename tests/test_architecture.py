@@ -49,14 +49,16 @@ ROOMS: dict[str, set[str]] = {
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
         "project", "machine",
     },
-    "cli": {"jobs", "answers", "project", "reports", "models", "questions"},
+    # HTTP over the jobs. Its files import FastAPI at their top: the room itself is imported late, by the command line.
+    "server": {"jobs", "answers", "catalog", "reports", "project", "prompts", "reading"},
+    "cli": {"jobs", "answers", "project", "reports", "models", "questions", "server"},
     "__init__": set(),
     "__main__": {"cli"},
 }
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
-    "pandas", "gguf", "safetensors", "tokenizers",
+    "pandas", "gguf", "safetensors", "tokenizers", "psycopg", "prometheus_client", "xllamacpp",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400
