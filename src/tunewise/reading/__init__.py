@@ -5,7 +5,8 @@
     web.py     HTML
     pdf.py     PDF; lines.py: lines of a page → paragraphs and headings
     word.py    Word; numbering.py: its list numbers
-    folder.py  a folder, read by child processes (worker.py) that may die without harm
+    folder.py  a folder, read by child processes (child.py, worker.py) that may die without harm
+    pages.py   where a span stands on a page, and the page as a picture; views.py: the same through a child
 
 Knows nothing about chunks, indexes or models, and never opens a connection.
 """
@@ -18,6 +19,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Document
@@ -150,11 +152,28 @@ def language_of(text: str) -> str:
     return "ja" if counts["ja"] > 0.1 * east else "zh"
 
 
-def read_folder(*args, **options):
-    """See `folder.read_folder`."""
-    from tunewise.reading.folder import read_folder as read
+def __getattr__(name: str) -> object:
+    # Late: what starts children and draws pages is not needed by the children themselves.
+    if name == "read_folder":
+        from tunewise.reading.folder import read_folder
 
-    return read(*args, **options)
+        return read_folder
+    if name in ("page_boxes", "page_png"):
+        from tunewise.reading import views
+
+        return getattr(views, name)
+    if name == "PageBoxes":
+        from tunewise.reading.pages import PageBoxes
+
+        return PageBoxes
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["SUFFIXES", "Unread", "language_of", "read_file", "read_folder"]
+if TYPE_CHECKING:
+    from tunewise.reading.folder import read_folder
+    from tunewise.reading.pages import PageBoxes
+    from tunewise.reading.views import page_boxes, page_png
+
+__all__ = [
+    "SUFFIXES", "PageBoxes", "Unread", "language_of", "page_boxes", "page_png", "read_file", "read_folder",
+]

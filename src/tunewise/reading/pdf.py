@@ -31,7 +31,7 @@ def read_pdf(data: bytes, passwords: Sequence[str] = ()) -> Draft:
 
     Raises DataMistake when it is damaged, needs a password, or holds no text at all.
     """
-    document, password = _open(data, passwords)
+    document, password = open_pdf(data, passwords)
     pages: list[list[Line]] = []
     scanned: list[int] = []
     unread: list[int] = []
@@ -78,7 +78,8 @@ def read_pdf(data: bytes, passwords: Sequence[str] = ()) -> Draft:
     return assemble(blocks, title=_title(title, blocks), notes=notes)
 
 
-def _open(data: bytes, passwords: Sequence[str]) -> tuple[Any, str | None]:
+def open_pdf(data: bytes, passwords: Sequence[str]) -> tuple[Any, str | None]:
+    """The PDF as pdfium opens it and the password that opened it; DataMistake when nothing opens it."""
     import pypdfium2 as pdfium
 
     if not data:

@@ -1,21 +1,25 @@
-"""The child process of `folder.py`: reads one file for each line of its input, one JSON line out for each.
+"""The child process of `child.py`: does one thing with one file for each line of its input, one JSON line out for each.
 
 It may be killed at any time. It knows nothing about folders, and opens nothing but the file that it is told to read.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 MEMORY = 2 << 30
 """Bytes of address space of one child."""
 
 
 def main() -> None:
-    """Read requests {"path", "id", "passwords"} from standard input until it ends."""
+    """Do what standard input asks until it ends: see `_read`, `_boxes` and `_png` for the requests."""
     # Libraries print; the answers go through a copy of the channel that they do not know.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -23,15 +27,11 @@ def main() -> None:
     _limit()
 
     from tunewise.errors import TunewiseError
-    from tunewise.nouns import to_json
-    from tunewise.reading import read_file
 
     for line in sys.stdin:
         request = json.loads(line)
-        notes: list[str] = []
         try:
-            document = read_file(request["path"], id=request["id"], passwords=request["passwords"], notes=notes)
-            answer = {"document": to_json(document), "notes": notes}
+            answer = _DOES[request.pop("do")](request)
         except TunewiseError as error:
             answer = {"reason": error.message, "tip": error.tip}
         except MemoryError:
@@ -45,6 +45,37 @@ def main() -> None:
         channel.flush()
         if answer.get("last"):
             return
+
+
+def _read(request: dict[str, Any]) -> dict[str, Any]:
+    """{"path", "id", "passwords"} → {"document", "notes"}."""
+    from tunewise.nouns import to_json
+    from tunewise.reading import read_file
+
+    notes: list[str] = []
+    document = read_file(request["path"], id=request["id"], passwords=request["passwords"], notes=notes)
+    return {"document": to_json(document), "notes": notes}
+
+
+def _boxes(request: dict[str, Any]) -> dict[str, Any]:
+    """{"path", "spans": [PageSpan], "password"} → {"pages": [PageBoxes]}."""
+    from tunewise.nouns import to_json
+    from tunewise.reading.pages import PageSpan, boxes_of
+
+    spans = [PageSpan(**span) for span in request["spans"]]
+    return {"pages": to_json(boxes_of(Path(request["path"]).read_bytes(), spans, request["password"]))}
+
+
+def _png(request: dict[str, Any]) -> dict[str, Any]:
+    """{"path", "page", "scale", "password"} → {"png": base64}."""
+    from tunewise.reading.pages import png_of
+
+    data = Path(request["path"]).read_bytes()
+    picture = png_of(data, request["page"], request["scale"], request["password"])
+    return {"png": base64.b64encode(picture).decode()}
+
+
+_DOES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"read": _read, "boxes": _boxes, "png": _png}
 
 
 def _limit() -> None:
