@@ -21,6 +21,8 @@ class Options:
     identity_header: str | None = None
     """Header in which a reverse proxy names the user, for example X-Forwarded-User; trusted from `proxies` only."""
     groups_header: str | None = None
+    admins: tuple[str, ...] = ()
+    """Users of the proxy who are administrators."""
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     queue: int = 64
     """Questions that may wait or be answered at a time; more get 429."""
