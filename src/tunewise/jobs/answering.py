@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Groups = tuple[str, ...] | None
 _OWNER = "\0owner"
-"""Stands in Question.groups for the owner. Without it a question sees public documents only: nothing forgotten opens."""
+"""Stands in Question.groups for the owner. Without it a question sees public documents only: no slip opens more."""
 FRESH = 1.0
 MODELS = 4
 """Models kept in memory (a base with one adapter counts as one)."""
@@ -69,7 +69,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Worn:
-    """An approach with what it wears: its adapter folder, and the documents and groups that the adapter learned from."""
+    """An approach with what it wears: its adapter's folder, and the documents and groups that it learned from."""
 
     approach: Approach
     adapter: Path | None = None
@@ -172,7 +172,7 @@ class Answering:
         return Offer(approach.name, approach, recommended, True)
 
     def choose(self, name: str | None, groups: Groups) -> Approach | None:
-        """The approach that answers for a reader: by name, or the recommended one; None when it does not exist for them.
+        """The approach that answers for a reader: by name, or the recommended one; None when there is none for them.
 
         Where the recommended one is not for this reader, the first that is ready, best with an index, takes its place.
         """
@@ -203,7 +203,8 @@ class Answering:
         last = project_folder(self.project.root) / "runs" / "last.json"
         folder = project_folder(self.project.root) / "adapters"
         current = self._catalog.current() if approach.index else None
-        key = (approach, current.id if current else None, *(_stamp(path) for path in (last, folder, self.project.questions)))
+        files = (last, folder, self.project.questions)
+        key = (approach, current.id if current else None, *map(_stamp, files))
         with self._loading:
             if key not in self._worn:
                 if len(self._worn) > 100:

@@ -53,6 +53,22 @@ def indexes_folder(project: Path) -> Path:
     return project_folder(project) / "indexes"
 
 
+def assigned_groups(project: Path) -> dict[str, tuple[str, ...]]:
+    """{document id: groups} as assigned one by one, by uploads; they come before the rules of tunewise.toml."""
+    file = project_folder(project) / "groups.json"
+    return {id: tuple(groups) for id, groups in read_json(file).items()} if file.is_file() else {}
+
+
+def assign_groups(project: Path, id: str, groups: Sequence[str] | None) -> None:
+    """Assign a document's groups (None: back to the rules), on the disk when this returns; one writer at a time."""
+    known = assigned_groups(project)
+    if groups is None:
+        known.pop(id, None)
+    else:
+        known[id] = tuple(sorted(set(groups)))
+    write_json(project_folder(project) / "groups.json", known)
+
+
 def ingest(
     folder: Path,
     *,
@@ -81,6 +97,7 @@ def ingest(
         before = catalog.current()
         known = {record.id: record for record in catalog.documents()}
         notes = []
+        assigned = assigned_groups(project)
         if not documents:
             raise DataMistake(
                 f"none of the files in {folder} could be read",
@@ -92,7 +109,8 @@ def ingest(
         waiting: list[tuple[Document, list[Chunk]]] = []
         for done, document in enumerate(documents, 1):
             record = known.get(document.id)
-            document = replace(document, groups=_groups(document, groups, None if record is None else record.groups))
+            own = assigned.get(document.id, _groups(document, groups, None if record is None else record.groups))
+            document = replace(document, groups=own)
             pieces = chunk(document, tokens=tokens, count=model.count_tokens)
             if record is None:
                 counts["added"] += 1
@@ -111,7 +129,7 @@ def ingest(
         kept = [id for id in gone if _stands_in(id, unread)]
         for id in kept:
             notes.append(f"{id} could not be read now: its earlier version is kept")
-            _protect(catalog, id, groups)
+            _protect(catalog, id, groups, assigned.get(id))
         removed = [id for id in gone if id not in kept]
         for id in removed:
             catalog.remove(id)
@@ -151,10 +169,12 @@ def _idle_rules(documents: Sequence[Document], rules: Mapping[str, Sequence[str]
     ]
 
 
-def _protect(catalog: Catalog, id: str, rules: Mapping[str, Sequence[str]] | None) -> None:
+def _protect(
+    catalog: Catalog, id: str, rules: Mapping[str, Sequence[str]] | None, assigned: tuple[str, ...] | None
+) -> None:
     """The rules hold for an earlier version too that is kept because its file cannot be read now."""
     document = catalog.document(id)
-    groups = _groups(document, rules, document.groups)
+    groups = _groups(document, rules, document.groups) if assigned is None else assigned
     if groups != document.groups:
         catalog.put(replace(document, groups=groups), list(catalog.chunks(id)))
 

@@ -67,7 +67,8 @@ class Endpoint:
         """As `generate`, and each listener is told its text as it arrives; its connection is closed when it stops."""
         self._connect()
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            return list(pool.map(lambda one: self._streamed(one[0], decoding, one[1]), zip(prompts, listeners, strict=True)))
+            pairs = zip(prompts, listeners, strict=True)
+            return list(pool.map(lambda pair: self._streamed(pair[0], decoding, pair[1]), pairs))
 
     def _connect(self) -> None:
         import httpx

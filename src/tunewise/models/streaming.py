@@ -55,7 +55,8 @@ class Streaming:
         if len(prompts) != len(self._listeners):
             return self._model.generate(prompts, decoding)
         if isinstance(self._model, LocalModel):
-            done = self._model.generate(prompts, decoding, watch=lambda rows: _criteria(self._model, rows, self._listeners))
+            model, listeners = self._model, self._listeners
+            done = model.generate(prompts, decoding, watch=lambda rows: _criteria(model, rows, listeners))
         elif isinstance(self._model, Endpoint):
             done = self._model.stream(prompts, decoding, self._listeners)
         else:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -17,8 +19,8 @@ from tunewise.server.house import House
 from tunewise.server.options import LOCAL
 from tunewise.server.principals import COOKIE, OWNER, Principal
 
-_GUESSES = 20
-"""Bad keys per minute from one address; then every key from there waits."""
+GUESSES = 20
+"""Wrong keys per minute from one address; then further ones are not even looked at. A good key is always let in."""
 
 
 class Buckets:
@@ -69,7 +71,7 @@ def _who(request: Request, house: House) -> Principal | None:
     if len(keys) > 1:
         raise Fault(400, "two different keys were given", code="invalid_request", tip="use one header")
     if keys:
-        return _by_key(keys.pop(), request, house, client)
+        return _by_key(keys.pop(), request, house)
     if token := request.cookies.get(COOKIE):
         found = house.state.session(token)
         if found is not None:
@@ -90,17 +92,30 @@ def _bearer(header: str | None) -> str | None:
     return value.strip()
 
 
-def _by_key(secret: str, request: Request, house: House, client: str) -> Principal | None:
+@contextmanager
+def guess(request: Request) -> Iterator[None]:
+    """Around the answer to a wrong key: a 401 costs one of the guesses of its address; when none is left it is 429."""
     guesses: Buckets = request.app.state.guesses
-    found = None if guesses.empty(client) else house.state.principal(secret)
+    client = request.client.host if request.client else ""
+    if guesses.empty(client):
+        raise Fault(429, "too many wrong keys", code="rate_limit_exceeded", tip="wait a minute", retry=30)
+    try:
+        yield
+    except Fault as fault:
+        if fault.status == 401:
+            guesses.take(client)
+        raise
+
+
+def _by_key(secret: str, request: Request, house: House) -> Principal:
+    found = house.state.principal(secret)
     if found is not None:
         return found
     if house.options.host in LOCAL and not house.options.identity_header and not house.state.has_keys():
         # OpenAI's clients cannot be used without a key: as long as there are none, any will do.
         return OWNER
-    if not guesses.take(client):
-        raise Fault(429, "too many wrong keys", code="rate_limit_exceeded", tip="wait a minute", retry=30)
-    raise Fault(401, "this key is not known here", code="invalid_api_key", tip="tunewise keys list")
+    with guess(request):
+        raise Fault(401, "this key is not known here", code="invalid_api_key", tip="tunewise keys list")
 
 
 def _by_proxy(request: Request, house: House, client: str) -> Principal | None:

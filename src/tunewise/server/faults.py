@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from tunewise.errors import DiskFull, Failed, MissingExtra, TunewiseError, UserMistake
-from tunewise.server import desk
+from tunewise.server import desk, intake
 
 _LOG = logging.getLogger("tunewise.server")
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
@@ -28,7 +28,8 @@ class Fault(Exception):
         self, status: int, message: str, *, code: str, param: str | None = None, tip: str = "", retry: int | None = None
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.code, self.param, self.tip, self.retry = status, message, code, param, tip, retry
+        self.status, self.message, self.code = status, message, code
+        self.param, self.tip, self.retry = param, tip, retry
 
     def body(self) -> dict[str, Any]:
         """The JSON value of the answer."""
@@ -55,6 +56,12 @@ def fault_of(error: BaseException) -> Fault:
             return Fault(504, error.message, code="timeout", tip=error.tip)
         case desk.Unknown():
             return Fault(404, error.message, code="model_not_found", param="model", tip="see /v1/models")
+        case intake.NotAllowed():
+            return Fault(403, error.message, code="forbidden", tip=error.tip)
+        case intake.TooLarge():
+            return Fault(413, error.message, code="too_large", tip=error.tip)
+        case intake.WrongType():
+            return Fault(415, error.message, code="unsupported_type", tip=error.tip)
         case DiskFull():
             return Fault(507, "no space is left on the server's disk", code="disk_full")
         case MissingExtra():
@@ -76,17 +83,10 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def install(app: FastAPI) -> None:
-    """Let the application answer every error as a `Fault`; pages get the chance to show it as a page."""
-    from tunewise.server import pages
+    """Let the application answer every error as a `Fault`; routes of pages answer theirs as pages themselves."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        fault = fault_of(error)
-        page = pages.fault_page(request, fault.status, fault.message, fault.tip)
-        if page is None:
-            return fault.response()
-        if fault.retry is not None:
-            page.headers["Retry-After"] = str(fault.retry)
-        return page
+        return fault_of(error).response()
 
     for kind in (Fault, TunewiseError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)

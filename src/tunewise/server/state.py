@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,64 +22,26 @@ import sqlalchemy as sa
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.server import audit as chain
 from tunewise.server import tables as t
+from tunewise.server.entries import Key, Rating, Turn, Upload
 from tunewise.server.principals import ROLES, Principal
-from tunewise.store import sha256
+from tunewise.store import project_folder, sha256
 
 FRESH = 1.0
 """Seconds for which keys are remembered: a key that another process revokes is dead after that."""
 SESSION = 12 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An API key without its secret."""
-
-    id: str
-    name: str
-    role: str
-    groups: tuple[str, ...]
-    created: str
-    revoked: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """A judgement: `kind` "thumb" or "pair", `payload` what was judged and how."""
-
-    id: str
-    principal: str
-    kind: str
-    payload: Mapping[str, Any]
-    created: str
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file that was handed in. `state`: waiting, reading, ready, or failed with its `reason`."""
-
-    id: str
-    name: str
-    document: str
-    state: str
-    reason: str
-    groups: tuple[str, ...]
-    size: int
-    sha256: str
-    principal: str
-    created: str
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One question of a conversation with its answer as JSON."""
-
-    question: str
-    answer: Mapping[str, Any]
-    created: str
-
-
-def _now() -> str:
+def now() -> str:
+    """This moment in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def state_url(root: Path, database: str | None) -> str:
+    """Where a project's state is kept: as set, else a SQLite file in the project's folder."""
+    if database:
+        return database
+    project_folder(root).mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{project_folder(root) / 'server.sqlite'}"
 
 
 class State:
@@ -154,12 +117,12 @@ class State:
         """(the key, its secret): the secret is shown once and never stored. `DataMistake` for a bad name or role."""
         if role not in ROLES:
             raise DataMistake(f"role {role!r} is none of {', '.join(ROLES)}", tip="--role reader")
-        if not name.strip() or len(name) > 100 or not name.isprintable():
-            raise DataMistake("a key needs a name of 1 to 100 printable characters", tip="tunewise keys add anna")
+        if not name.strip() or len(name) > 100 or not name.isprintable() or ":" in name or name.strip() == "owner":
+            raise DataMistake("a key's name is printable, without ':', and not 'owner'", tip="tunewise keys add anna")
         if any(not group.strip() or not group.isprintable() or "," in group for group in groups):
             raise DataMistake("a group's name is printable and has no comma", tip="--group staff")
         secret = "tw-" + secrets.token_urlsafe(32)
-        key = Key(secrets.token_hex(8), name.strip(), role, tuple(sorted(set(groups))), _now())
+        key = Key(secrets.token_hex(8), name.strip(), role, tuple(sorted(set(groups))), now())
         with self._write() as connection:
             taken = sa.select(t.keys.c.id).where(t.keys.c.name == key.name, t.keys.c.revoked.is_(None))
             if connection.scalar(taken) is not None:
@@ -181,13 +144,13 @@ class State:
             row = connection.execute(sa.select(t.keys).where(named, t.keys.c.revoked.is_(None))).mappings().first()
             if row is None:
                 raise DataMistake(f"there is no key {id_or_name!r} in use", tip="tunewise keys list")
-            now = _now()
-            connection.execute(sa.update(t.keys).where(t.keys.c.id == row["id"]).values(revoked=now))
+            ended = now()
+            connection.execute(sa.update(t.keys).where(t.keys.c.id == row["id"]).values(revoked=ended))
             connection.execute(sa.delete(t.sessions).where(t.sessions.c.key == row["id"]))
             self._append(connection, "owner", "key.revoke", row["id"], {"name": row["name"]})
         self._read_at = -FRESH
         self._sessions.clear()
-        return replace(_key(row), revoked=now)
+        return replace(_key(row), revoked=ended)
 
     def keys(self) -> list[Key]:
         """All keys, oldest first, revoked ones too."""
@@ -269,7 +232,7 @@ class State:
         with self._write() as connection:
             connection.execute(
                 sa.insert(t.ratings).values(
-                    id=id, principal=asker.name, kind=kind, payload=dict(payload), created=_now()
+                    id=id, principal=asker.name, kind=kind, payload=dict(payload), created=now()
                 )
             )
             self._append(connection, asker.name, "rate", id, {"kind": kind})
@@ -288,12 +251,12 @@ class State:
     def remember(
         self, asker: Principal, conversation: str | None, question: str, answer: Mapping[str, Any]
     ) -> str:
-        """Add a turn to a conversation of the asker's (None: a new one) and return its id; `DataMistake` for others'."""
+        """Add a turn to a conversation of the asker's (None: a new one), return its id; `DataMistake` for others'."""
         with self._write() as connection:
             if conversation is None:
                 conversation = secrets.token_hex(16)
                 connection.execute(
-                    sa.insert(t.conversations).values(id=conversation, principal=asker.name, created=_now())
+                    sa.insert(t.conversations).values(id=conversation, principal=asker.name, created=now())
                 )
             elif connection.scalar(_own(conversation, asker)) is None:
                 raise DataMistake("there is no such conversation")
@@ -302,7 +265,7 @@ class State:
             )
             connection.execute(
                 sa.insert(t.turns).values(
-                    conversation=conversation, number=number + 1, question=question, answer=dict(answer), created=_now()
+                    conversation=conversation, number=number + 1, question=question, answer=dict(answer), created=now()
                 )
             )
         return conversation
@@ -335,13 +298,11 @@ class State:
             connection.execute(sa.insert(t.uploads).values(values))
             self._append(connection, upload.principal, "upload", upload.document, {"sha256": upload.sha256})
 
-    def set_upload(self, document: str, state: str, reason: str = "") -> None:
-        """Say how far the newest upload of a document is."""
-        newest = sa.select(t.uploads.c.id).where(t.uploads.c.document == document).order_by(
-            t.uploads.c.created.desc()).limit(1).scalar_subquery()
+    def set_upload(self, id: str, state: str, reason: str = "") -> None:
+        """Say how far an upload is."""
         with self._write() as connection:
             connection.execute(
-                sa.update(t.uploads).where(t.uploads.c.id == newest).values(state=state, reason=reason[:2000])
+                sa.update(t.uploads).where(t.uploads.c.id == id).values(state=state, reason=reason[:2000])
             )
 
     def uploads(self, *, states: Sequence[str] | None = None) -> list[Upload]:
@@ -370,7 +331,7 @@ class State:
         ).first()
         number, before = (last[0] + 1, last[1]) if last else (1, chain.GENESIS)
         text = json.dumps(details, ensure_ascii=False, sort_keys=True)
-        line = chain.Line(number, _now(), principal[:200], action, target[:1000], text)
+        line = chain.Line(number, now(), principal[:200], action, target[:1000], text)
         values = {name: getattr(line, name) for name in chain.Line.__slots__}
         connection.execute(sa.insert(t.audit).values(values | {"hash": chain.line_hash(before, line)}))
         return number
