@@ -58,7 +58,7 @@ def create(project: Project, *, options: Options) -> FastAPI:
         state.close()
 
     app = FastAPI(
-        title=f"Tunewise: {project.name}", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
+        title="Tunewise", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
         summary="Answers from an organisation's documents, OpenAI-compatible, with checked citations.",
         description="Answers from an organisation's documents, OpenAI-compatible, with checked citations.",
         swagger_ui_oauth2_redirect_url=None, responses=_errors(),

@@ -12,8 +12,8 @@ from tunewise.errors import DataMistake
 from tunewise.nouns import to_json
 from tunewise.server import sources
 from tunewise.server.access import Asker, TheHouse, Writer
-from tunewise.server.faults import Fault
 from tunewise.server.entries import Upload
+from tunewise.server.faults import Fault
 
 router = APIRouter(prefix="/v1", tags=["Documents"])
 

@@ -20,8 +20,8 @@ from tunewise.errors import DataMistake, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
 from tunewise.jobs.ingest import assign_groups, ingest
 from tunewise.reading import SUFFIXES
-from tunewise.server.principals import Principal
 from tunewise.server.entries import Upload
+from tunewise.server.principals import Principal
 from tunewise.server.state import State, now
 from tunewise.store import lock, project_folder, sha256, write_bytes
 
