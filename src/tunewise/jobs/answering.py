@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tunewise.answers import Retrieve, choose_examples, make_ask
 from tunewise.catalog import Catalog, DocumentRecord
 from tunewise.embeddings import Embedder, load_embedder
-from tunewise.errors import ConfigMistake, DataMistake
+from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.index import Index
 from tunewise.jobs import ask as asking
 from tunewise.jobs.ingest import indexes_folder, open_catalog
@@ -165,7 +165,7 @@ class Answering:
         try:
             if self._shut_to(self._wear(approach), groups):
                 return None
-        except (ConfigMistake, DataMistake) as error:
+        except (ConfigMistake, DataMistake, ModelMistake) as error:
             return Offer(approach.name, approach, recommended, False, error.message)
         if approach.index and self._catalog.current() is None:
             return Offer(approach.name, approach, recommended, False, "no documents were ingested yet")
