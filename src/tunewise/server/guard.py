@@ -47,17 +47,14 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         id = given if _ID.fullmatch(given) else secrets.token_hex(12)
-        started = False
 
-        async def reply(message: Message) -> None:
-            nonlocal started
+        async def own(message: Message) -> None:
             if message["type"] == "http.response.start":
-                started = True
-                own = MutableHeaders(scope=message)
-                own["x-request-id"] = id
+                answer = MutableHeaders(scope=message)
+                answer["x-request-id"] = id
                 for name, value in _HEADERS.items():
                     # A route that has reasons (a report in its frame, a static file) says its own.
-                    own.setdefault(name, value)
+                    answer.setdefault(name, value)
             await send(message)
 
         fault = self._fault(scope, headers)
@@ -65,17 +62,25 @@ class Guard:
         if fault is None and int(_digits(headers.get("content-length"))) > limit:
             fault = _too_large(limit)
         if fault is not None:
-            await fault.response()(scope, receive, reply)
+            await fault.response()(scope, receive, own)
             return
         body = _Body(receive, limit)
+        started = False
+
+        async def reply(message: Message) -> None:
+            nonlocal started
+            # What a route makes of a body that was cut off here is not what is wrong with it.
+            if body.fault is None or started:
+                started = True
+                await own(message)
+
         try:
             await self.app(scope, body, reply)
         except Exception:
-            # A body that was cut off because it is too large or too slow reaches routes as a broken upload.
             if body.fault is None or started:
                 raise
         if body.fault is not None and not started:
-            await body.fault.response()(scope, receive, reply)
+            await body.fault.response()(scope, receive, own)
 
     def _limit(self, path: str) -> int:
         uploads = path.rstrip("/").endswith("/documents")

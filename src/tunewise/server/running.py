@@ -6,6 +6,7 @@ Knows nothing about what is served.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -46,4 +47,6 @@ def run(app: ASGIApp, *, options: Options, started: Callable[[], None], log: str
             if self.started:
                 started()
 
+    # uvicorn raises the signal again after its own clean end; a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     Server(config).run()
