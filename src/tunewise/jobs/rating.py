@@ -33,7 +33,7 @@ _PACE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One question with two answers; `flipped`: approach b stands on the left. `quality` is the measured one of each."""
+    """One question with two answers; `flipped`: approach b stands on the left; `quality` as it was measured."""
 
     question: str
     text: str
@@ -245,10 +245,8 @@ def agreement(
         return None
     alike = sum(said[0][q] == said[1][q] for q in shared) / len(shared)
     labels = {label for each in said for label in each.values()}
-    by_chance = sum(
-        (sum(said[0][q] == label for q in shared) / len(shared)) * (sum(said[1][q] == label for q in shared) / len(shared))
-        for label in labels
-    )
+    shares = [{label: sum(each[q] == label for q in shared) / len(shared) for label in labels} for each in said]
+    by_chance = sum(shares[0][label] * shares[1][label] for label in labels)
     return Agreement(len(shared), alike, (alike - by_chance) / (1 - by_chance) if by_chance < 1 else None)
 
 

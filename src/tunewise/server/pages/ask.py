@@ -22,6 +22,7 @@ from tunewise.server.desk import Busy, Delta, Done
 from tunewise.server.pages.doors import PageRoute, Reader, Shut
 from tunewise.server.pages.render import page, render
 from tunewise.server.principals import Principal
+from tunewise.store import project_folder
 
 if TYPE_CHECKING:
     from tunewise.server.house import House
@@ -100,6 +101,7 @@ def _checked(question: str) -> str:
 def _offers(house: House, asker: Principal) -> dict[str, Any]:
     """The approaches to choose from, the recommended one first chosen."""
     offers = house.answering.approaches(asker.groups)
+    measured = _measured(house)
     best = next((o.name for o in offers if o.recommended and o.ready), None)
     ready = next((o.name for o in offers if o.ready), "")
     return {
@@ -108,11 +110,16 @@ def _offers(house: House, asker: Principal) -> dict[str, Any]:
             {
                 "name": offer.name, "ready": offer.ready,
                 "label": "ask.offer_absent" if not offer.ready else
-                         "ask.offer_recommended" if offer.recommended else "ask.offer",
+                         "ask.offer_recommended" if offer.recommended and measured else "ask.offer",
             }
             for offer in offers
         ],
     }
+
+
+def _measured(house: House) -> bool:
+    """Whether anything was compared: before that, the first choice is a habit and no recommendation."""
+    return (project_folder(house.project.root) / "runs" / "last.json").is_file()
 
 
 def _examples(house: House, visible: set[str]) -> list[str]:
@@ -159,7 +166,7 @@ def _record(house: House, done: Done, question: str, turn: str) -> dict[str, Any
     return {
         "turn": turn, "id": done.id, "approach": approach.name, "understood": done.question,
         "reads": bool(approach.index),
-        "recommended": approach.name == house.answering.recommended().name,
+        "recommended": _measured(house) and approach.name == house.answering.recommended().name,
         "question": question, "shown": done.content, "answer": to_json(answer),
     }
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from tunewise.jobs import background
 from tunewise.jobs.background import Job
 from tunewise.jobs.compare import last
 from tunewise.server.pages.curves import interval
 from tunewise.server.pages.doors import Admin, PageRoute, Shut
-from tunewise.server.pages.render import page, wants_piece
+from tunewise.server.pages.render import language_of, page, wants_piece
 from tunewise.store import project_folder
 
 if TYPE_CHECKING:
@@ -52,13 +53,14 @@ def router(house: House) -> APIRouter:
         return page(request, "job.html", who=asker, job=shown(_job(house, id)))
 
     @routes.get("/compare/{id}/report")
-    def report(asker: Admin, id: str) -> Response:
+    def report(request: Request, asker: Admin, id: str) -> Response:
         path = _job(house, id).report
         if path is None:
             raise Shut(404)
-        return FileResponse(path, media_type="text/html", headers={
-            "Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store",
-        })
+        # Both languages are in the file; it opens in the reader's.
+        language = f'data-language="{language_of(request)}"'
+        shown = re.sub('data-language="[a-z]+"', language, path.read_text("utf-8"), count=1)
+        return HTMLResponse(shown, headers={"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store"})
 
     @routes.post("/compare")
     async def start(

@@ -37,7 +37,8 @@ def router(house: House) -> APIRouter:
 
     @routes.post("/rate")
     def begin(
-        asker: Admin, a: Annotated[str, Form()], b: Annotated[str, Form()], count: Annotated[int, Form(ge=1, le=500)] = 60
+        asker: Admin, a: Annotated[str, Form()], b: Annotated[str, Form()],
+        count: Annotated[int, Form(ge=1, le=500)] = 60,
     ) -> Response:
         made = rating.begin(
             house.project, a, b, count=count, by=asker.name, created=datetime.now(UTC).isoformat(timespec="seconds")
@@ -47,7 +48,8 @@ def router(house: House) -> APIRouter:
 
     @routes.get("/rate/{id}")
     def session(request: Request, asker: Reader, id: str) -> Response:
-        return page(request, "rate-session.html", who=asker, place="rate", **_shown(house, asker, _session(house, asker, id)))
+        shown = _shown(house, asker, _session(house, asker, id))
+        return page(request, "rate-session.html", who=asker, place="rate", **shown)
 
     @routes.post("/rate/{id}")
     def judge(

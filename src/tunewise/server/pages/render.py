@@ -38,7 +38,7 @@ def words() -> Mapping[str, tuple[str, str]]:
     return {f"{table}.{key}": (pair[0], pair[1]) for table, pairs in tables.items() for key, pair in pairs.items()}
 
 
-def both(key: str, **values: Any) -> Markup:
+def both(key: str, /, **values: Any) -> Markup:
     """A text in both languages, the values escaped: two spans, of which the style shows one."""
     english, chinese = (Markup(text).format(**values) for text in words()[key])
     return Markup('<span class="en" lang="en">{}</span><span class="zh" lang="zh-Hans">{}</span>').format(
@@ -46,18 +46,18 @@ def both(key: str, **values: Any) -> Markup:
     )
 
 
-def say(key: str, language: str, **values: Any) -> str:
+def say(key: str, language: str, /, **values: Any) -> str:
     """A text in one language, not escaped yet."""
     return words()[key][LANGUAGES.index(language)].format(**values)
 
 
 @pass_context
-def _say(context: Context, key: str, **values: Any) -> str:
+def _say(context: Context, key: str, /, **values: Any) -> str:
     return say(key, context["language"], **values)
 
 
 @pass_context
-def _attribute(context: Context, name: str, key: str, **values: Any) -> Markup:
+def _attribute(context: Context, name: str, key: str, /, **values: Any) -> Markup:
     """An attribute in the page's language, with both texts beside it for the switch."""
     shown = Markup("") if name == "title" and key.endswith(".name") else Markup('{}="{}" ').format(
         name, say(key, context["language"], **values)
@@ -68,7 +68,7 @@ def _attribute(context: Context, name: str, key: str, **values: Any) -> Markup:
 
 
 @pass_context
-def _text(context: Context, key: str, **values: Any) -> Markup:
+def _text(context: Context, key: str, /, **values: Any) -> Markup:
     """The rest of a tag whose content cannot hold two spans (an option): `<option {{ text("…") }}</option>`."""
     return Markup('data-text-en="{}" data-text-zh="{}">{}').format(
         say(key, "en", **values), say(key, "zh", **values), say(key, context["language"], **values)
@@ -133,10 +133,13 @@ def render(request: Request, template: str, *, who: Principal | None, **values: 
 def page(
     request: Request, template: str, *, who: Principal | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
-    """A response that no cache keeps: it shows what this reader may see, now."""
-    return HTMLResponse(
-        render(request, template, who=who, **values), status_code=status, headers={"Cache-Control": "no-store"}
-    )
+    """A response that no cache keeps: it shows what this reader may see, now.
+
+    Nothing is referred to other hosts; our own forms have to say where they come from, and under "no-referrer" a
+    browser would say "null".
+    """
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
+    return HTMLResponse(render(request, template, who=who, **values), status_code=status, headers=headers)
 
 
 def mistake(

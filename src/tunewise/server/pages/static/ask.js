@@ -137,6 +137,7 @@ async function openSource(button) {
   viewer.hidden = false;
   desk.classList.add("split");
   showMarked();
+  button.scrollIntoView({ block: "nearest", behavior: "instant" });
   viewer.focus({ preventScroll: true });
 }
 function showMarked() {
