@@ -50,6 +50,7 @@ class Streaming:
 
     def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
         """As the model's own `generate`; a stopped prompt's completion is what there was of it."""
+        from tunewise.models.llamacpp import LlamaCpp
         from tunewise.models.local import LocalModel
 
         if len(prompts) != len(self._listeners):
@@ -57,7 +58,7 @@ class Streaming:
         if isinstance(self._model, LocalModel):
             model, listeners = self._model, self._listeners
             done = model.generate(prompts, decoding, watch=lambda rows: _criteria(model, rows, listeners))
-        elif isinstance(self._model, Endpoint):
+        elif isinstance(self._model, (Endpoint, LlamaCpp)):
             done = self._model.stream(prompts, decoding, self._listeners)
         else:
             done = self._model.generate(prompts, decoding)
