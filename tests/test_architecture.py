@@ -63,7 +63,11 @@ ROOMS: dict[str, set[str]] = {
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
         "project", "machine", "approaches", "systems", "baseline", "advice",
     },
-    "cli": {"jobs", "answers", "project", "reports", "models", "questions", "advice"},
+    # HTTP over the jobs. Its files import FastAPI at their top: the room itself is imported late, by the command line.
+    "server": {
+        "jobs", "answers", "catalog", "citations", "reports", "project", "prompts", "reading", "models", "machine",
+    },
+    "cli": {"jobs", "answers", "project", "reports", "models", "questions", "advice", "server"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -71,8 +75,10 @@ HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
     "pandas", "gguf", "safetensors", "tokenizers", "pptx", "python_calamine", "oxmsg", "PIL", "lxml", "rapidocr",
-    "datasketch", "xllamacpp", "sacrebleu",
+    "datasketch", "xllamacpp", "sacrebleu", "psycopg", "prometheus_client",
 }
+OWN = {"server": {"sqlalchemy", "prometheus_client"}}
+"""What a room that is itself imported late may import at its top."""
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400
 MAX_DOOR = 15
@@ -159,13 +165,14 @@ def test_imports_follow_the_table(path: Path) -> None:
 def test_types_may_come_from_other_rooms_but_not_from_above(path: Path) -> None:
     tree = tree_of(path)
     used = our_rooms(imports(path, list(type_checking_only(tree))))
-    if room_of(path) not in ("jobs", "cli"):
-        assert not used & {"jobs", "cli"}, f"{name_of(path)} knows of {sorted(used & {'jobs', 'cli'})}"
+    if room_of(path) not in ("jobs", "server", "cli"):
+        assert not used & {"jobs", "server", "cli"}, f"{name_of(path)} knows of {sorted(used & {'jobs', 'cli'})}"
 
 
 def test_heavy_libraries_are_imported_late(path: Path) -> None:
     used = {name.split(".")[0] for name in imports(path, at_import(tree_of(path)))}
-    assert not used & HEAVY, f"{name_of(path)} imports {sorted(used & HEAVY)} at its top"
+    heavy = HEAVY - OWN.get(room_of(path), set())
+    assert not used & heavy, f"{name_of(path)} imports {sorted(used & heavy)} at its top"
 
 
 def test_files_can_be_read_in_one_sitting(path: Path) -> None:
