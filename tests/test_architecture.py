@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 import tomllib
@@ -45,9 +46,10 @@ ROOMS: dict[str, set[str]] = {
     "seeds": set(),
     # Which questions belong together: asked by the comparison and by the decision.
     "strata": set(),
-    "comparison": {"statistics", "strata", "seeds"},
-    # What a run cost and what its clusters are is said once, in comparison.
-    "recommendation": {"statistics", "comparison", "strata"},
+    # What a run cost is said once, for the comparison and for the decision.
+    "costs": set(),
+    "comparison": {"statistics", "strata", "seeds", "costs"},
+    "recommendation": {"statistics", "comparison", "strata", "costs"},
     # An earlier report against this comparison; a run's folder is read as evaluation left it.
     "baseline": {"comparison", "evaluation", "statistics"},
     # A first guess from published findings, and whether the comparison bore it out.
@@ -61,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
-        "project", "machine", "approaches", "systems", "baseline", "advice",
+        "project", "machine", "approaches", "systems", "baseline", "advice", "costs",
     },
     # HTTP over the jobs. Its files import FastAPI at their top: the room itself is imported late, by the command line.
     "server": {
@@ -99,6 +101,7 @@ def path(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
