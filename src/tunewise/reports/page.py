@@ -21,7 +21,7 @@ from tunewise.reports.curves import learning
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
-from tunewise.reports.volume import cost_by_volume
+from tunewise.reports.volume import cost_by_volume, cost_table
 from tunewise.reports.words import Say, number, percent, points, sureness
 
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -189,6 +189,7 @@ def _figures(comparison: Comparison, recommendation: Recommendation | None, need
         plots.forest(comparison, recommendation, needs),
         plots.outcomes(comparison, recommendation),
         cost_by_volume(comparison, recommendation, needs),
+        cost_table(recommendation),
         learning(comparison),
         plots.needs_dots(comparison, recommendation),
         tables.heat(comparison, recommendation),
