@@ -37,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "answers": {"retrieval", "prompts", "models", "citations"},
     # Somebody else's system behind the same callable; its citations climb the same ladder.
     "systems": {"citations", "prompts"},
-    "questions": {"prompts"},
+    "questions": {"prompts", "sentences"},
     "scorers": set(),
     "statistics": set(),
     "evaluation": set(),
@@ -52,14 +52,15 @@ ROOMS: dict[str, set[str]] = {
     "advice": set(),
     "reports": set(),
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
-    "training": {"prompts", "models", "machine"},
+    "training": {"prompts", "models", "machine", "sentences"},
+    # The ready-made approaches by name.
+    "approaches": set(),
     "toml_lines": set(),
-    "project": {"toml_lines"},
+    "project": {"approaches", "toml_lines"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
-        "project", "machine", "systems",
-        "baseline", "advice",
+        "project", "machine", "approaches", "systems", "baseline", "advice",
     },
     "cli": {"jobs", "answers", "project", "reports", "models", "questions", "advice"},
     "__init__": set(),
@@ -68,7 +69,8 @@ ROOMS: dict[str, set[str]] = {
 HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
-    "pandas", "gguf", "safetensors", "tokenizers",
+    "pandas", "gguf", "safetensors", "tokenizers", "pptx", "python_calamine", "oxmsg", "PIL", "lxml", "rapidocr",
+    "datasketch", "xllamacpp",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400

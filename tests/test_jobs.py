@@ -140,8 +140,8 @@ def test_limit_keeps_all_kinds(project):
 def test_what_cannot_be_tuned_says_so(project):
     with pytest.raises(ModelMistake, match="echo"):
         tune(project, "sft")
-    with pytest.raises(ConfigMistake, match="dpo"):
-        tune(project, "dpo")
+    with pytest.raises(ConfigMistake, match="lorra"):
+        tune(project, "lorra")
 
 
 def test_nothing_was_ingested_or_compared(tmp_path):

@@ -1,6 +1,5 @@
-"""The nouns of the house: frozen values that every room hands to the next.
+"""The nouns of the house: frozen values that every room hands to the next; they check their fields, nothing else.
 
-This file knows nothing about files, models, indexes or the network; it checks its own fields and nothing else.
 Offsets (`start`, `end`) always count Unicode code points of `Document.text`, which is NFC with "\\n" line ends.
 """
 
@@ -25,6 +24,7 @@ Need = Literal["facts", "form", "terms"]
 """The three reasons for which people adapt a model: it lacks their facts, their form, their terms."""
 
 Split = Literal["train", "validation", "test"]
+MARGINALS = ("none", "sequence", "token")
 NEEDS: tuple[str, ...] = get_args(Need)
 SPLITS: tuple[str, ...] = get_args(Split)
 
@@ -170,11 +170,13 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How text is produced: greedy unless `temperature` > 0."""
+    """How text is produced: greedy unless `temperature` > 0; `marginal`: see models/marginal.py."""
 
     max_new_tokens: int = 48
     temperature: float = 0.0
     seed: int = 0
+    marginal: str = "none"
+    beams: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,9 @@ class Approach:
     decoding: Decoding = Decoding()
     examples: int = 0
     recipe: str | None = None
-    """The training recipe that leaves the adapter (`sft`, `raft`), when `jobs.compare` is to build it."""
+    method: str | None = None  # None: lora
+    parent: str | None = None
+    """What `jobs.compare` is to train: a recipe's rows (`raft`), by a method, on a parent recipe."""
     answers: str | None = None
     """A file of answers that somebody else's system gave; nothing is asked then."""
     endpoint: str | None = None
@@ -254,7 +258,6 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What an approach cost to set up; costs per answer are in the rows. Seconds, bytes and counts."""
-
     train_seconds: float = 0.0
     train_tokens: int = 0
     index_seconds: float = 0.0
@@ -285,7 +288,6 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean with its 95 % interval over `n` questions."""
-
     mean: float
     low: float
     high: float

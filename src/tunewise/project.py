@@ -16,15 +16,14 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from tunewise.approaches import DEFAULT_APPROACHES, METHODS, READY_MADE, RECIPES
 from tunewise.errors import ConfigMistake
-from tunewise.nouns import Approach, Decoding, Needs, Retrieval
+from tunewise.nouns import MARGINALS, Approach, Decoding, Needs, Retrieval
 from tunewise.toml_lines import key_lines
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
 """`Approach.index` of an approach that reads the project's current index generation."""
-
-RECIPES = ("sft", "raft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,12 @@ _APPROACH: dict[str, Setting] = {
     "prompt": Setting("prompt", "template", None),
     "index": Setting("index", "yes or no", False),
     "recipe": Setting("recipe", "text", None, RECIPES),
+    "method": Setting("method", "text", None, METHODS),
+    "parent": Setting("parent", "text", None),
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
+    "marginal": Setting("marginal", "text", Decoding().marginal, MARGINALS),
+    "beams": Setting("beams", "whole", Decoding().beams, low=1),
     "retrieval": Setting("retrieval", "table", None),
     "answers": Setting("answers", "path", None),
     "endpoint": Setting("endpoint", "text", None),
@@ -73,17 +76,7 @@ _APPROACH: dict[str, Setting] = {
 }
 _FOREIGN = ("answers", "endpoint", "key_env", "price", "model")
 """What a table of somebody else's system may say: it brings its own prompt, index and training."""
-_FREE_TABLES = ("needs", "training", "approaches", "groups")
-
-DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
-    "zero-shot": {"prompt": "answer"},
-    "few-shot": {"prompt": "answer", "examples": 3},
-    "chain-of-thought": {"prompt": "chain-of-thought", "max_new_tokens": 160},
-    "rag": {"prompt": "grounded", "index": True},
-    "lora-sft": {"prompt": "answer", "recipe": "sft"},
-    "lora-sft-rag": {"prompt": "grounded", "index": True, "recipe": "sft"},
-    "raft": {"prompt": "grounded", "index": True, "recipe": "raft"},
-}
+_FREE_TABLES = ("needs", "training", "forgetting", "approaches", "groups")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +96,19 @@ class Project:
     approaches: tuple[Approach, ...]
     needs: Needs
     training: Mapping[str, Any] = field(default_factory=dict)
+    forgetting: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def approach(self, name: str) -> Approach:
-        """The approach of that name; `ConfigMistake` with the known names."""
+        """The approach of that name, of the project or ready-made; `ConfigMistake` with the known names."""
         for approach in self.approaches:
             if approach.name == name:
                 return approach
-        known = [approach.name for approach in self.approaches]
+        if name in READY_MADE:
+            return _approach(name, READY_MADE[name], self.model, self.retrieval)
+        known = [*dict.fromkeys([*(approach.name for approach in self.approaches), *READY_MADE])]
         raise ConfigMistake(f"no approach {name!r}{_near(name, known)}", tip=f"known: {', '.join(known)}")
 
     def values(self) -> dict[str, Any]:
@@ -177,7 +173,8 @@ def load_project(
         root=file.parent, name=values["project.name"] or file.parent.name, documents=paths["project.documents"],
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
         model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
-        retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups, origins=origins,
+        retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups,
+        forgetting=project.table("forgetting"), origins=origins,
     )
 
 
@@ -287,13 +284,17 @@ class _Source:
                 continue
             if not re.fullmatch(r"[\w][\w.-]*", name):
                 self.fault(keys, f"approach name {name!r}: letters, digits, '.', '_' and '-' only")
-            if wanted is DEFAULT_APPROACHES:
-                values, own = table, {}
+            if not table and name in READY_MADE or wanted is DEFAULT_APPROACHES:
+                values, own = READY_MADE[name], {}
             else:
                 values, own = self.read(keys, _APPROACH), self.read((*keys, "retrieval"), _RETRIEVAL)
             reads = values.get("index", False)
             if values.get("recipe") == "raft" and not reads:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
+            if "recipe" not in values and (alone := {"method", "parent"} & set(values)):
+                self.fault((*keys, min(alone)), f"[approaches.{name}] {min(alone)} needs a recipe = \"…\"")
+            if values.get("marginal", "none") != "none" and not reads:
+                self.fault((*keys, "marginal"), f"[approaches.{name}] marginal sums over passages: add index = true")
             foreign = [key for key in ("answers", "endpoint") if key in values]
             if len(foreign) > 1:
                 self.fault((*keys, "endpoint"), f"[approaches.{name}] answers and endpoint: take one of the two")
@@ -301,15 +302,7 @@ class _Source:
                 self.fault((*keys, ours[0]), f"[approaches.{name}] {ours[0]} means nothing beside {foreign[0]}")
             elif "key_env" in values and foreign != ["endpoint"]:
                 self.fault((*keys, "key_env"), f"[approaches.{name}] key_env belongs to an endpoint")
-            made.append(Approach(
-                name=name, model=values.get("model", "-" if values.get("answers") else model),
-                prompt=values.get("prompt", "grounded" if reads else "answer"),
-                index=CURRENT_INDEX if reads else None, retrieval=replace(retrieval, **own),
-                decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
-                examples=values.get("examples", 0), recipe=values.get("recipe"),
-                answers=str(values["answers"]) if "answers" in values else None, endpoint=values.get("endpoint"),
-                key_env=values.get("key_env"), price=values.get("price"),
-            ))
+            made.append(_approach(name, values, model, replace(retrieval, **own)))
         return tuple(made)
 
     def groups(self) -> dict[str, tuple[str, ...]] | None:
@@ -322,6 +315,18 @@ class _Source:
                 continue
             made[glob] = tuple(names)
         return made
+
+
+def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retrieval) -> Approach:
+    reads = values.get("index", False)
+    return Approach(
+        name=name, model=values.get("model", "-" if values.get("answers") else model),
+        prompt=values.get("prompt", "grounded" if reads else "answer"), index=CURRENT_INDEX if reads else None,
+        retrieval=retrieval, examples=values.get("examples", 0),
+        decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
+        answers=str(values["answers"]) if "answers" in values else None,
+        **{key: values.get(key) for key in ("recipe", "method", "parent", "endpoint", "key_env", "price")},
+    )
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tunewise import __version__
-from tunewise.cli import advising, answering, documents, house, measuring, questions, terminal
+from tunewise.cli import adapters, advising, answering, documents, house, measuring, questions, terminal, tuning
 from tunewise.cli.flags import with_globals
 from tunewise.cli.messages import message
 from tunewise.errors import DataMistake, TunewiseError
@@ -46,7 +46,7 @@ def new_app() -> typer.Typer:
             terminal.out(context.get_help())
 
     app.callback(invoke_without_command=True)(with_globals(root))
-    for room in (documents, advising, answering, questions, measuring, house):
+    for room in (documents, advising, answering, questions, tuning, measuring, adapters, house):
         room.register(app)
     return app
 

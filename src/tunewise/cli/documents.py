@@ -28,7 +28,8 @@ def project_of(**flags: Any) -> Project:
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
     command(app, "init", example="tunewise init handbook --language en")(init)
-    command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160")(ingest)
+    command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160\n"
+            "tunewise ingest --url https://example.org/sitemap.xml")(ingest)
     command(app, "search", example="tunewise search 'how long may I return an article?' --k 5")(search)
     index = typer.Typer(help="The generations of the index.", rich_markup_mode=None)
     command(index, "list", example="tunewise index list --json")(index_list)
@@ -69,20 +70,28 @@ def ingest(
     tokens: Annotated[int | None, typer.Option(help="Tokens of a passage [TUNEWISE_TOKENS].")] = None,
     password: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_PASSWORD",
                                                        help="For encrypted files; may be repeated.")] = None,
+    url: Annotated[list[str] | None, typer.Option(help="A web page or site map to save there first; may be repeated "
+                                                       "[TUNEWISE_URL].", envvar="TUNEWISE_URL")] = None,
+    allow_private: Annotated[bool, typer.Option("--allow-private", envvar="TUNEWISE_ALLOW_PRIVATE",
+                                                help="Let --url reach your own network.")] = False,
 ) -> None:
     """Build the index from the documents.
 
     Files are read, cut into passages, embedded. Only what changed is done again.
     """
     from tunewise.jobs.ingest import ingest as job
+    from tunewise.jobs.web import save_pages
 
     project = project_of(documents=folder, embedder=embedder, tokens=tokens)
+    if url and manners.offline:
+        raise ConfigMistake(message("offline", address=url[0]), tip=message("offline_tip"))
     with progress() as report:
+        saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
         result = job(
             project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens,
             passwords=tuple(password or ()), groups=project.groups, progress=report,
         )
-    for unread in result.unread:
+    for unread in (*(saved.unread if saved else ()), *result.unread):
         warn(message("unread", source=unread.source, reason=unread.reason))
     for note in result.notes:
         say(note)

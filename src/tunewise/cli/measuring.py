@@ -1,4 +1,4 @@
-"""tune, compare, report: build the approaches, measure them, say which one to use."""
+"""compare, report: build the approaches, measure them, say which one to use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewise.cli.documents import project_of
 from tunewise.cli.flags import command
 from tunewise.cli.gating import hold, measured_against, minimums, show
 from tunewise.cli.messages import message
-from tunewise.cli.terminal import following, manners, out, out_json, progress, say
+from tunewise.cli.terminal import detail, following, manners, out, out_json, progress, say
 
 if TYPE_CHECKING:
     from tunewise.nouns import Standing
@@ -32,34 +32,11 @@ _MARGIN = typer.Option(
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    command(app, "tune", example="tunewise tune sft\ntunewise tune raft --model ./my-model")(tune)
     command(app, "compare", example="tunewise compare\ntunewise compare --approach rag --min quality=0.4\n"
             "tunewise compare --baseline baseline.json --margin 0.02")(
         compare
     )
     command(app, "report", example="tunewise report --output report.html\ntunewise report --language zh")(report)
-
-
-def tune(
-    recipe: Annotated[str, typer.Argument(help="sft (questions only) or raft (with retrieved passages).")],
-    *,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="What to tune [TUNEWISE_MODEL].")] = None,
-    questions: Annotated[Path | None, typer.Option(help="The question file [TUNEWISE_QUESTIONS].")] = None,
-) -> None:
-    """Train an adapter on the training questions.
-
-    One that is finished already is not trained again.
-    """
-    from tunewise.jobs.tune import tune as job
-
-    project = project_of(model=model, questions=questions)
-    with progress() as report_progress:
-        folder = job(project, recipe, progress=report_progress)
-    if manners.json:
-        out_json({"recipe": recipe, "adapter": folder})
-    else:
-        out(message("tune_done", path=folder))
-    following("tunewise compare")
 
 
 def compare(
@@ -94,7 +71,8 @@ def compare(
     least = minimums(minimum or ())
     project = project_of(model=model, questions=questions, language=language)
     with progress() as report_progress:
-        result = job(project, approaches=approach or None, limit=limit, progress=report_progress, on_standing=_standing)
+        result = job(project, approaches=approach or None, limit=limit, progress=report_progress,
+                     note=detail, on_standing=_standing)
     found = measured_against(result, baseline, _margin(project, margin)) if baseline else None
     if manners.json:
         value = reports.as_json(result.comparison, result.recommendation, needs=project.needs)

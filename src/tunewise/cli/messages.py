@@ -41,10 +41,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "questions_bad": ("{count} fault(s) in {path}", "{path} 中有 {count} 处错误"),
     "questions_bad_tip": ("mend them and run the same command again", "修正后重新运行同一命令"),
     "questions_leak": (
-        "{count} leak(s) between training and test questions",
-        "训练问题与测试问题之间有 {count} 处泄漏",
+        "{count} leak(s) between the splits",
+        "各划分之间有 {count} 处泄漏",
     ),
-    "leak": ("{a} (train) and {b} (test): {why}", "{a}（训练）与 {b}（测试）：{why}"),
+    "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
+    "forgetting_accuracy": ("general knowledge", "通用知识"),
+    "forgetting_refusals": ("general questions refused", "拒答的通用问题"),
+    "forgetting_perplexity": ("perplexity of general text", "通用文本的困惑度"),
+    "import_form": (
+        "taken as {form}: {rows} rows, {kept} good, {bad} not; {examples} examples in {path}",
+        "按 {form} 格式读取：共 {rows} 行，可用 {kept} 行，不可用 {bad} 行；{path} 中有 {examples} 个样例",
+    ),
+    "import_longest": ("longest: {count} tokens", "最长 {count} 个词元"),
+    "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
+    "generate_done": ("{count} new questions in {path} ({known} stood there before)",
+                      "{path} 中新增 {count} 个问题（此前已有 {known} 个）"),
     "split_done": (
         "{train} train, {validation} validation, {test} test questions in {path}",
         "{path}：训练 {train}，验证 {validation}，测试 {test}",
@@ -56,10 +67,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "import_blank": (
         "{count} question(s) ask nothing and were left out: {ids}",
         "有 {count} 个问题没有内容，已略去：{ids}",
-    ),
-    "import_need": (
-        "a question file named X.questions.jsonl is needed, not {path}",
-        "需要名为 X.questions.jsonl 的问题文件，而不是 {path}",
     ),
     "tune_done": ("adapter in {path}", "适配器位于 {path}"),
     "standing": (

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunewise.answers import Retrieve, choose_examples, make_ask
+from tunewise.approaches import READY_MADE
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs import compare as comparing
 from tunewise.jobs.foreign import foreign_ask, is_foreign
@@ -40,8 +41,7 @@ def default_approach(project: Project) -> Approach:
     """The recommended approach of the last comparison; before there is one, the first that reads an index, untuned."""
     measured = _last(project)
     choice = measured.recommendation.choice if measured else None
-    names = [approach.name for approach in project.approaches]
-    if choice in names:
+    if choice in {*(approach.name for approach in project.approaches), *READY_MADE}:
         return project.approach(choice)
     plain = [approach for approach in project.approaches if approach.index and not approach.recipe]
     return (plain or list(project.approaches))[0]

@@ -21,10 +21,12 @@ from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign
+from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
-from tunewise.jobs.tune import Plan, build, plan
+from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import describe_model, is_local, load_model
+from tunewise.models.chains import chain
 from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
@@ -60,6 +62,7 @@ def compare(
     approaches: Sequence[str] | None = None,
     limit: int | None = None,
     progress: Progress = quiet,
+    note: Note = silent,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> CompareResult:
     """Build and measure the project's approaches (or those named) on its test questions, and recommend one.
@@ -76,9 +79,9 @@ def compare(
     asked = _asked(questions, limit)
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
-        _refuse_leaks(learned, asked)
+        _refuse_leaks([question for question in questions if question.split != "test"], asked)
     glossary = load_glossary(project.glossary) if project.glossary else ()
-    needs_index = any(approach.index for approach in chosen)
+    needs_index = any(approach.index or needs_documents(project, approach) for approach in chosen)
     folder = project_folder(project.root) / "runs"
     with _books(project, wanted=needs_index) as books:
         if books is not None:
@@ -92,12 +95,14 @@ def compare(
         runs: list[Run] = []
         scored = partial(score, glossary=glossary)
         for approach in sorted(chosen, key=_effort):
-            run = _measure(project, approach, questions, asked, books, scored, folder, progress)
+            run = _measure(project, approach, questions, asked, books, scored, folder, progress, note)
             runs.append(run)
+            if project.forgetting and run.approach.adapter:
+                forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
                 on_standing(compare_runs([run], asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
-        null = _measure(project, again, questions, asked, books, scored, folder, progress)
+        null = _measure(project, again, questions, asked, books, scored, folder, progress, note)
     write_json(
         folder / "last.json",
         {
@@ -141,8 +146,11 @@ def _decide(
     left_out: Mapping[str, str],
 ) -> CompareResult:
     comparison = compare_runs(runs, asked, needs=project.needs, train_questions=learned)
+    forgot = {run.approach.name: known(_adapter(project, run)) for run in runs if run.approach.adapter}
+    standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
     histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
-    comparison = replace(comparison, curves={name: curve for name, curve in histories.items() if curve})
+    curves = {name: curve for name, curve in histories.items() if curve}
+    comparison = replace(comparison, standings=standings, curves=curves)
     found = recommend(comparison, project.needs)
     found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
     return CompareResult(comparison, found, folder)
@@ -167,6 +175,10 @@ def measured_against(result: CompareResult, baseline: Path, margin: float) -> Ag
     return against(result.comparison, result.recommendation, load_baseline(baseline), margin=margin)
 
 
+def _adapter(project: Project, run: Run) -> Path:
+    return project_folder(project.root) / "adapters" / str(run.approach.adapter)
+
+
 def _books(project: Project, *, wanted: bool) -> Any:
     from contextlib import nullcontext
 
@@ -189,7 +201,7 @@ def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> Non
     if leaks := find_leaks(learned, asked):
         shown = "; ".join(f"{a} and {b} ({why})" for a, b, why in leaks[:5])
         raise GateFailed(
-            f"{len(leaks)} training question(s) leak into the test questions: {shown}",
+            f"{len(leaks)} training or validation question(s) leak into the test questions: {shown}",
             tip="tunewise questions split deals them out anew",
         )
 
@@ -212,6 +224,7 @@ def _measure(
     scored: partial[dict[str, float]],
     folder: Path,
     progress: Progress,
+    note: Note,
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
@@ -219,8 +232,8 @@ def _measure(
     adapter: Path | None = None
     if approach.recipe:
         made = plan(project, approach, questions, books=books)
-        adapter = build(made, progress=progress)
-        cost, trained_on = _training_cost(made, adapter), frozenset(row.question for row in made.rows)
+        adapter = build(made, progress=progress, note=note)
+        cost, trained_on = _training_cost(adapter), frozenset(read_json(adapter / "tunewise.json")["questions"])
     if approach.index:
         assert books is not None
         seconds, size = index_cost(project, books)
@@ -293,13 +306,15 @@ def _mark(questions: Sequence[Question]) -> str:
     return fingerprint([question_json(question) for question in questions])
 
 
-def _training_cost(made: Plan, adapter: Path) -> Cost:
-    about = read_json(adapter / "tunewise.json")
+def _training_cost(adapter: Path) -> Cost:
+    """What the adapter took, and everything that it was trained on top of."""
+    links = chain(adapter)
+    about = links[-1][1]
     return Cost(
-        train_seconds=about["seconds"],
-        train_tokens=about["tokens"],
+        train_seconds=sum(link["seconds"] for _, link in links),
+        train_tokens=sum(link["tokens"] for _, link in links),
         trained_parameters=about["trained_parameters"],
-        artefact_bytes=sum(file.stat().st_size for file in adapter.glob("*") if file.is_file()),
-        train_memory_bytes=about["peak_memory_bytes"],
-        labels=len(made.rows),
+        artefact_bytes=sum(f.stat().st_size for place, _ in links for f in place.glob("*") if f.is_file()),
+        train_memory_bytes=max(link["peak_memory_bytes"] for _, link in links),
+        labels=len(about["questions"]),
     )
