@@ -38,12 +38,14 @@ ROOMS: dict[str, set[str]] = {
     # Somebody else's system behind the same callable; its citations climb the same ladder.
     "systems": {"citations", "prompts"},
     "questions": {"prompts", "sentences"},
-    "scorers": set(),
+    "scorers": {"sentences"},
     "statistics": set(),
     "evaluation": set(),
+    # What a training seed does to a run is a question of its own.
+    "seeds": set(),
     # Which questions belong together: asked by the comparison and by the decision.
     "strata": set(),
-    "comparison": {"statistics", "strata"},
+    "comparison": {"statistics", "strata", "seeds"},
     # What a run cost and what its clusters are is said once, in comparison.
     "recommendation": {"statistics", "comparison", "strata"},
     # An earlier report against this comparison; a run's folder is read as evaluation left it.
@@ -55,8 +57,7 @@ ROOMS: dict[str, set[str]] = {
     "training": {"prompts", "models", "machine", "sentences"},
     # The ready-made approaches by name.
     "approaches": set(),
-    "toml_lines": set(),
-    "project": {"approaches", "toml_lines"},
+    "project": {"approaches"},
     "jobs": {
         "catalog", "reading", "chunks", "embeddings", "index", "retrieval", "prompts", "models", "citations", "answers",
         "questions", "scorers", "statistics", "evaluation", "comparison", "recommendation", "reports", "training",
@@ -70,7 +71,7 @@ HEAVY = {
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lancedb", "pyarrow", "sqlalchemy",
     "sentence_transformers", "scipy", "pypdfium2", "pdfplumber", "docx", "trafilatura", "httpx", "rich", "openai",
     "pandas", "gguf", "safetensors", "tokenizers", "pptx", "python_calamine", "oxmsg", "PIL", "lxml", "rapidocr",
-    "datasketch", "xllamacpp",
+    "datasketch", "xllamacpp", "sacrebleu",
 }
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "common", "manager", "misc"}
 MAX_LINES = 400

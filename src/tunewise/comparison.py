@@ -34,12 +34,15 @@ from tunewise.nouns import (
     Run,
     Standing,
 )
+from tunewise.seeds import over_seeds, seed_sd
 from tunewise.statistics import (
     LEVEL,
     Paired,
     bootstrap_means,
     codes,
+    design_effect,
     detectable,
+    effective_clusters,
     holm,
     paired,
     questions_needed,
@@ -51,6 +54,8 @@ AGAIN = " (again)"
 FEW_DOCUMENTS = 5
 USUAL_DISCORDANCE = 0.2
 """Share of pairs that differ, where nothing was measured yet."""
+USUAL_CORRELATION = 0.05
+"""Correlation of the differences at questions about one document, where nothing was measured yet."""
 
 
 def clusters_of(questions: Sequence[Question]) -> tuple[list[str], str]:
@@ -196,6 +201,16 @@ def _refuse(
                          tip="tunewise questions split deals them out anew")
 
 
+def expected_detectable(questions: Sequence[Question], approaches: int) -> float:
+    """What these questions can be expected to show among so many approaches, before anything is measured: a fifth of
+    the pairs differs, and differences at one document's questions correlate by 0.05."""
+    clusters, _ = clusters_of(questions)
+    return detectable(
+        len(questions), discordant=USUAL_DISCORDANCE * design_effect(clusters, USUAL_CORRELATION),
+        clusters=effective_clusters(clusters), tests=max(1, approaches * (approaches - 1) // 2),
+    )
+
+
 # ------------------------------------------------------------------------------------------- standings
 
 
@@ -218,14 +233,17 @@ def _estimates(
     return found
 
 
-def _difference(a: str, b: str, metric: str, result: Paired, p: float, needs: Needs) -> Difference:
+def _difference(
+    a: str, b: str, metric: str, result: Paired, p: float, needs: Needs, *, tests: int = 1
+) -> Difference:
     told = p < LEVEL and not result.low <= 0 <= result.high
     verdict = ("better" if result.mean > 0 else "worse") if told else "not distinguishable"
     wanted = None
     if not told and result.sd and np.isfinite(result.sd):
         # Settled means: told apart if the difference is as large as it looks, or shown to lie within the margin.
         effect = max(abs(result.mean), needs.margin)
-        wanted = max(questions_needed(effect, sd=result.sd), result.n + 1) if effect else None
+        enough = questions_needed(effect, sd=result.sd, clusters=result.clusters, tests=tests) if effect else 0
+        wanted = max(enough, result.n + 1) if effect else None
     return Difference(a, b, metric, result.mean, result.low, result.high, p, verdict, result.n, wanted)
 
 
@@ -245,16 +263,22 @@ def compare(
     `documents=seen|untouched` from `train_questions`). Differences of `metric` are paired, and told against the best
     and against the cheapest; their p values are Holm's over *all* pairs, because the best was picked by looking. A
     run named "NAME (again)" is the self-test: compared with NAME only (`null`), it has to come out "not
-    distinguishable". Latencies are those of questions asked alone where they were measured. `leaks` takes (train id,
-    test id, why) of `questions.find_leaks`. `GateFailed`: unequal question sets, trained on what is measured, leaks.
+    distinguishable". Runs named "NAME (seed N)" are NAME trained with other seeds: they are averaged question by
+    question, and their spread is `Standing.seed_sd`. Latencies are those of questions asked alone where they were
+    measured. `leaks` takes (train id, test id, why) of `questions.find_leaks`. `GateFailed`: unequal question sets,
+    trained on what is measured, leaks.
     """
     _refuse(runs, questions, leaks)
     names = {run.approach.name for run in runs}
     repeats = [run for run in runs if run.approach.name.removesuffix(AGAIN) in names - {run.approach.name}]
-    runs = [run for run in runs if run not in repeats]
+    runs, seeded = over_seeds([run for run in runs if run not in repeats])
     clusters, note = clusters_of(questions)
     weights = weights_of(questions, needs)
     notes = [note] if note else []
+    once = [run.approach.name for run in runs if run.approach.recipe and run.approach.name not in seeded]
+    if once:
+        notes.append(f"Trained with one seed only: {', '.join(once)}; how much luck in training matters was not "
+                     "measured (--seeds 3 does).")
     columns, values = _matrix(runs, questions)
     lacking = sorted({run.approach.name for i, run in enumerate(runs) if (i, metric) not in columns})
     if lacking:
@@ -280,7 +304,7 @@ def compare(
     results, adjusted = _pairs(scores, clusters, weights, seed)
 
     def told(a: str, b: str) -> Difference:
-        return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs)
+        return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs, tests=len(adjusted))
 
     order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
     best = runs[order[0]].approach.name
@@ -294,6 +318,7 @@ def compare(
         standings.append(_standing(
             runs[i], overall[i], strata[i],
             None if name == best else told(name, best), None if name == cheapest else told(name, cheapest),
+            seed_sd(seeded.get(name, ()), metric),
         ))
     differences = [s.against_best for s in standings if s.against_best is not None]
     differences += [s.against_cheapest for s in standings if s.against_cheapest is not None and cheapest != best]
@@ -309,7 +334,7 @@ def compare(
         standings=tuple(standings),
         differences=tuple(differences),
         rows=_rows(runs, questions),
-        detectable=detectable(len(questions), **spread),
+        detectable=detectable(len(questions), **spread, clusters=effective_clusters(clusters), tests=len(adjusted)),
         identity={"runs": {run.approach.name: dict(run.identity) for run in runs}, "seed": seed,
                   "clusters": codes(clusters)[1]},
         null=null,
@@ -340,6 +365,7 @@ def _standing(
     strata: Mapping[str, Mapping[str, Estimate]],
     against_best: Difference | None,
     against_cheapest: Difference | None,
+    spread: float | None,
 ) -> Standing:
     fine = [row.answer for row in run.rows if row.answer.error is None]
     seconds = run.cost.alone_seconds or [answer.seconds for answer in fine] or [0.0]
@@ -349,6 +375,7 @@ def _standing(
         tokens_in=float(np.mean([answer.tokens_in for answer in fine])) if fine else 0.0,
         tokens_out=float(np.mean([answer.tokens_out for answer in fine])) if fine else 0.0,
         errors=len(run.rows) - len(fine), against_best=against_best, against_cheapest=against_cheapest,
+        seed_sd=spread,
     )
 
 
@@ -380,6 +407,6 @@ def _null(
 
 
 __all__ = [
-    "assembly", "at_volume", "bill", "clusters_of", "compare", "complexity", "far", "seconds_per_answer", "total_cost",
-    "update_seconds", "weights_of",
+    "assembly", "at_volume", "bill", "clusters_of", "compare", "complexity", "expected_detectable", "far",
+    "seconds_per_answer", "total_cost", "update_seconds", "weights_of",
 ]

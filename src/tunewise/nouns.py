@@ -22,7 +22,6 @@ from tunewise.decisions import Winner as Winner
 
 Need = Literal["facts", "form", "terms"]
 """The three reasons for which people adapt a model: it lacks their facts, their form, their terms."""
-
 Split = Literal["train", "validation", "test"]
 MARGINALS = ("none", "sequence", "token")
 NEEDS: tuple[str, ...] = get_args(Need)
@@ -75,7 +74,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage of one document revision; `text` equals `Document.text[start:end]`, always."""
+    """A passage of one document revision; `text` equals `Document.text[start:end]`, always; `parent`: a larger span."""
 
     id: str
     document: str
@@ -88,6 +87,7 @@ class Chunk:
     page: int | None = None
     language: str = "und"
     groups: tuple[str, ...] = ()
+    parent: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _span(self.start, self.end, f"chunk {self.id}")
@@ -124,7 +124,7 @@ class Question:
 
     `answers` are the gold answer and its aliases, first the preferred one. `kind` is the user's own label and a stratum
     of every report. `rules` are rules of form by name (see `scorers/form.py`): a JSON object kept as sorted pairs.
-    An unanswerable question has neither answers nor gold.
+    An unanswerable question has neither answers nor gold. `history`: earlier turns (question, answer), oldest first.
     """
 
     id: str
@@ -138,6 +138,7 @@ class Question:
     language: str = "en"
     rules: tuple[tuple[str, Any], ...] = ()
     groups: tuple[str, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -153,19 +154,26 @@ class Question:
         return tuple(dict.fromkeys(gold.document for gold in self.gold))
 
 
-# ------------------------------------------------------------------------------------------------ approaches
-
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How passages are found: `mode` hybrid, dense or lexical; at most `k` passages, `budget` tokens of the model."""
+    """How passages are found: `mode` hybrid, dense or lexical; at most `k` passages, `budget` tokens of the model.
+
+    `dense_weight`: of the dense leg, 0 to 1 (None: derived or fitted). `reranker`: a cross-encoder. `diversity`: 0 the
+    best passages, 1 the least alike. `rewrite`, `follow_up`: how queries are made. `gate` "adaptive": by the `fit`.
+    """
 
     mode: str = "hybrid"
     k: int = 3
     budget: int = 900
     order: str = "best-first"
     dense_weight: float | None = None
-    """Weight of the dense leg in the fusion, 0 to 1; None: derived from the embedder's fitness for the documents."""
+    reranker: str | None = None
+    diversity: float = 0.0
+    rewrite: str = "none"
+    follow_up: str = "join"
+    gate: str = "always"
+    fit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +212,6 @@ class Approach:
     price: float | None = None
     """Money for one answer, where it is known; else it is worked out from seconds or tokens."""
 
-
-# ------------------------------------------------------------------------------------------------ answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +288,6 @@ class Run:
     """Ids of the questions that its training read."""
 
 
-# ------------------------------------------------------------------------------------------------ decisions
-
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -331,6 +335,8 @@ class Standing:
     against_cheapest: Difference | None = None
     forgetting: Estimate | None = None
     """Change of accuracy on what the base model knew before it was tuned (negative: it forgot)."""
+    seed_sd: float | None = None
+    """Standard deviation of the deciding metric's mean over training seeds; None where one seed was trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,14 @@ def compare(
     ] = None,
     baseline: Annotated[Path | None, _BASELINE] = None,
     margin: Annotated[float | None, _MARGIN] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How often a trained approach is trained [TUNEWISE_SEEDS].")
+    ] = None,
+    entailment: Annotated[
+        str | None,
+        typer.Option(envvar="TUNEWISE_ENTAILMENT", metavar="MODEL",
+                     help="A cross-encoder (hub id or folder) that says whether the passages entail the answers."),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="The base model [TUNEWISE_MODEL].")] = None,
     questions: Annotated[Path | None, typer.Option(help="The question file [TUNEWISE_QUESTIONS].")] = None,
     language: Annotated[str | None, typer.Option(help="en or zh, also of the report [TUNEWISE_LANGUAGE].")] = None,
@@ -69,10 +77,12 @@ def compare(
     from tunewise.jobs.compare import compare as job
 
     least = minimums(minimum or ())
-    project = project_of(model=model, questions=questions, language=language)
+    project = project_of(model=model, questions=questions, language=language, seeds=seeds)
     with progress() as report_progress:
-        result = job(project, approaches=approach or None, limit=limit, progress=report_progress,
-                     note=detail, on_standing=_standing)
+        result = job(
+            project, approaches=approach or None, limit=limit, entailment=entailment, progress=report_progress,
+            note=detail, on_start=_start, on_standing=_standing,
+        )
     found = measured_against(result, baseline, _margin(project, margin)) if baseline else None
     if manners.json:
         value = reports.as_json(result.comparison, result.recommendation, needs=project.needs)
@@ -89,6 +99,10 @@ def compare(
 
 def _margin(project: Project, margin: float | None) -> float:
     return project.needs.margin if margin is None else margin
+
+
+def _start(questions: int, detectable: float) -> None:
+    say(message("expected", questions=questions, points=100 * detectable))
 
 
 def _standing(standing: Standing) -> None:

@@ -31,6 +31,32 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "共 {documents} 个文档：新增 {added}，更改 {changed}，移除 {removed}，未变 {unchanged}（{seconds:.1f} 秒）",
     ),
     "unread": ("not read: {source}: {reason}", "无法读取：{source}：{reason}"),
+    "expected": (
+        "{questions} questions: differences of about {points:.0f} points or more can be expected to show",
+        "共 {questions} 题：预计可看出约 {points:.0f} 分及以上的差异",
+    ),
+    "robust_head": (
+        "{name}: {n} questions, {k} passages in a prompt; right answers with 95 % intervals",
+        "{name}：{n} 题，每次 {k} 个段落；正确率及 95 % 区间",
+    ),
+    "robust_noise": (
+        "  {r} of {k} passages replaced by distractors   {share}",
+        "  {k} 个段落中 {r} 个换成干扰段落   {share}",
+    ),
+    "robust_noise_slope": (
+        "  from none to all replaced, in points   {points}",
+        "  从不换到全换的变化（分）   {points}",
+    ),
+    "robust_position": ("  gold passage at rank {rank}   {share}", "  标准段落排在第 {rank} 位   {share}"),
+    "robust_position_slope": ("  from first to last, in points   {points}", "  从首位到末位的变化（分）   {points}"),
+    "robust_follows": (
+        "  value changed in the passage ({n} questions): follows it {share}, keeps the old one {keeps}",
+        "  段落中的数值被改动（{n} 题）：跟随新值 {share}，仍答旧值 {keeps}",
+    ),
+    "robust_rejects": (
+        "  no passage with the answer: refuses {share}, answers wrongly {invents}",
+        "  所有段落均无答案：拒答 {share}，答错 {invents}",
+    ),
     "no_hits": ("nothing found", "没有找到结果"),
     "sources": ("Sources", "来源"),
     "page": ("page {page}", "第 {page} 页"),
@@ -110,6 +136,32 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{documents} 个文档，{chunks} 个段落，{embedder}",
     ),
     "rolled_back": ("generation {id} is the current one", "当前索引代次为 {id}"),
+    "index_checked": (
+        "{documents} documents, {passages} passages, {generations} generation(s): {faults} fault(s) ({seconds:.1f} s)",
+        "{documents} 个文档，{passages} 个段落，{generations} 个索引代次：{faults} 处错误（{seconds:.1f} 秒）",
+    ),
+    "index_damaged": ("{count} fault(s) found", "发现 {count} 处错误"),
+    "index_damaged_tip": (
+        "tunewise ingest --again mends what stands in the documents' folder",
+        "运行 tunewise ingest --again 可从文档文件夹修复",
+    ),
+    "fit_weight": (
+        "questions in {language}: the dense leg weighs {weight:g}",
+        "{language} 问题：语义检索的权重为 {weight:g}",
+    ),
+    "stale": ("stale: {days} days old, {allowed} allowed", "已过期：{days} 天前的版本，规定不超过 {allowed} 天"),
+    "stale_unknown": ("stale: its age is unknown, {allowed} days allowed", "日期未知，规定不超过 {allowed} 天"),
+    "fresh_head": (
+        "{facts} facts were changed in a copy of the documents (shares of answers: new value, old value; known before)",
+        "在文档副本中更改了 {facts} 个事实（回答新值、旧值的比例；更新前答对的比例）",
+    ),
+    "fresh_row": (
+        "{name}: new {new:.0%}, old {old:.0%}, known before {knew:.0%}; {wait} ({means})",
+        "{name}：新值 {new:.0%}，旧值 {old:.0%}，更新前 {knew:.0%}；{wait}（{means}）",
+    ),
+    "fresh_after": ("first new answer after {seconds:.1f} s", "{seconds:.1f} 秒后给出首个新答案"),
+    "fresh_never": ("no new answer", "始终没有给出新答案"),
+    "bad_turn": ("--turn needs 'question => answer'", "--turn 的格式为“问题 => 回答”"),
     "use_yes": (
         "this replaces something; without a terminal nobody can confirm it",
         "此操作会替换已有内容；没有终端时无法确认",

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
-from tunewise.answers import Ask, choose_examples, make_ask
+from tunewise.answers import Ask, QueryWriter, choose_examples, make_ask
 from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
+from tunewise.comparison import expected_detectable
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
+from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign
 from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
@@ -32,6 +34,7 @@ from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
 from tunewise.recommendation import recommend, stays_here
 from tunewise.scorers import score
+from tunewise.scorers.grounding import load_nli
 from tunewise.scorers.terminology import load_glossary
 from tunewise.store import fingerprint, project_folder, read_json, write_json
 
@@ -61,13 +64,18 @@ def compare(
     *,
     approaches: Sequence[str] | None = None,
     limit: int | None = None,
+    entailment: str | None = None,
     progress: Progress = quiet,
     note: Note = silent,
+    on_start: Callable[[int, float], None] | None = None,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> CompareResult:
     """Build and measure the project's approaches (or those named) on its test questions, and recommend one.
 
-    `limit` takes that many test questions, spread over the kinds. `on_standing` is told of each approach as soon as it
+    `limit` takes that many test questions, spread over the kinds. `entailment` names a model that judges whether the
+    passages entail the answers (`scorers.grounding.load_nli`). A trained approach is trained with
+    `project.seeds` seeds. `on_start` is told, before anything is built, how many questions there are and the smallest
+    difference that they can be expected to show. `on_standing` is told of each approach as soon as it
     is measured. `GateFailed` when training questions leak into the test questions, naming the pairs.
     """
     chosen = [project.approach(name) for name in approaches] if approaches else list(project.approaches)
@@ -80,6 +88,8 @@ def compare(
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
         _refuse_leaks([question for question in questions if question.split != "test"], asked)
+    if on_start is not None:
+        on_start(len(asked), expected_detectable(asked, len(chosen)))
     glossary = load_glossary(project.glossary) if project.glossary else ()
     needs_index = any(approach.index or needs_documents(project, approach) for approach in chosen)
     folder = project_folder(project.root) / "runs"
@@ -93,16 +103,21 @@ def compare(
                     faults=tuple(faults),
                 )
         runs: list[Run] = []
-        scored = partial(score, glossary=glossary)
+        scored = partial(score, glossary=glossary, entails=load_nli(entailment) if entailment else None)
         for approach in sorted(chosen, key=_effort):
-            run = _measure(project, approach, questions, asked, books, scored, folder, progress, note)
-            runs.append(run)
-            if project.forgetting and run.approach.adapter:
-                forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
+            own = [
+                _measure(project, one, questions, asked, books, scored, folder, progress, note, seed=seed,
+                         reader=entailment)
+                for seed, one in enumerate(_seeds(approach, project.seeds))
+            ]
+            runs += own
+            for run in own:
+                if project.forgetting and run.approach.adapter:
+                    forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
-                on_standing(compare_runs([run], asked, needs=project.needs, train_questions=learned).standings[0])
+                on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
-        null = _measure(project, again, questions, asked, books, scored, folder, progress, note)
+        null = _measure(project, again, questions, asked, books, scored, folder, progress, note, reader=entailment)
     write_json(
         folder / "last.json",
         {
@@ -206,6 +221,12 @@ def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> Non
         )
 
 
+def _seeds(approach: Approach, seeds: int) -> list[Approach]:
+    """The approach, and it again under the names of further training seeds where it is trained."""
+    more = range(2, seeds + 1) if approach.recipe else ()
+    return [approach, *(replace(approach, name=f"{approach.name} (seed {number})") for number in more)]
+
+
 def _effort(approach: Approach) -> tuple[bool, bool, int, int]:
     return (
         approach.recipe is not None,
@@ -225,19 +246,23 @@ def _measure(
     folder: Path,
     progress: Progress,
     note: Note,
+    *,
+    seed: int = 0,
+    reader: str | None = None,
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
     cost, trained_on = Cost(labels=len(examples)), frozenset(question.id for question in learned if examples)
     adapter: Path | None = None
     if approach.recipe:
-        made = plan(project, approach, questions, books=books)
+        made = plan(project, approach, questions, books=books, seed=seed)
         adapter = build(made, progress=progress, note=note)
         cost, trained_on = _training_cost(adapter), frozenset(read_json(adapter / "tunewise.json")["questions"])
     if approach.index:
         assert books is not None
         seconds, size = index_cost(project, books)
-        approach = replace(approach, index=books.index.fingerprint)
+        retrieval = settled(project, books, approach.retrieval, questions)
+        approach = replace(approach, index=books.index.fingerprint, retrieval=retrieval)
         cost = replace(cost, index_seconds=seconds, artefact_bytes=cost.artefact_bytes + size)
     approach, foreign = replace(approach, adapter=adapter.name if adapter else None), approach
     theirs = is_foreign(approach)
@@ -255,6 +280,8 @@ def _measure(
         "versions": versions(),
         "seed": approach.decoding.seed,
     }
+    if reader:
+        identity["entailment"] = reader
     place = run_folder(folder, approach, identity)
     # A finished run is read again, but one with errors is gone over: what failed may answer now.
     if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:
@@ -265,11 +292,14 @@ def _measure(
     if theirs:
         ask, alone = foreign_ask(project, foreign), ()
     else:
-        model = load_model(approach.model, adapter=adapter)
-        retriever = books.retriever(approach.retrieval, model.count_tokens) if approach.index and books else None
-        ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
+        model = load_model(approach.model, adapter=adapter, journal=place / "replies.jsonl")
+        writer = QueryWriter(lambda ready=model: ready)
+        retriever = None
+        if approach.index and books:
+            retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
+        ask = make_ask(approach, model=model, retriever=retriever, examples=examples, writer=writer)
         alone = _alone(ask, asked) if is_local(approach.model) else ()
-        del model, retriever
+        del model, retriever, writer
 
     def costs() -> Cost:
         return replace(cost, alone_seconds=alone, peak_memory_bytes=peak_memory())
@@ -286,6 +316,8 @@ def _measure(
         trained_on=trained_on,
         progress=lambda name, done, total: progress(phase, done, total),
     )
+    # What the journal held is in the rows now.
+    (place / "replies.jsonl").unlink(missing_ok=True)
     del ask
     gc.collect()
     return run

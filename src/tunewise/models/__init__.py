@@ -61,8 +61,13 @@ KNOWN = {
 }
 
 
-def load_model(name: str, *, adapter: Path | None = None, cache: Path | None = None) -> Model:
-    """A model by name (see `KNOWN`), wearing an adapter folder if one is given; `ModelMistake` when there is none."""
+def load_model(
+    name: str, *, adapter: Path | None = None, cache: Path | None = None, journal: Path | None = None
+) -> Model:
+    """A model by name (see `KNOWN`), wearing an adapter folder if one is given; `ModelMistake` when there is none.
+
+    `journal`: a file that keeps the replies of an endpoint as they come, for a process that may be killed.
+    """
     if not is_local(name):
         if adapter is not None:
             raise ModelMistake(
@@ -75,7 +80,7 @@ def load_model(name: str, *, adapter: Path | None = None, cache: Path | None = N
             return Echo()
         from tunewise.models.endpoint import Endpoint
 
-        return Endpoint(name)
+        return Endpoint(name, journal=journal)
     from tunewise.models.local import LocalModel
 
     return LocalModel(name, adapter=adapter, cache=cache)

@@ -21,6 +21,8 @@ from tunewise.store import fingerprint, sha256
 BATCH_TOKENS = 12_288
 """Padded prompt tokens in one batch: beyond it a CPU gains nothing and memory grows."""
 BATCH_ROWS = 32
+SHARED = 64
+"""A common beginning of a batch's prompts is computed once from this many tokens on."""
 
 
 def precision() -> tuple[str, str]:
@@ -121,6 +123,13 @@ def prompt_tokens(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def common_prefix(rows: Sequence[list[int]]) -> int:
+    """How many tokens all rows begin with, at most one less than the shortest (which has something left to read)."""
+    first, last = min(rows), max(rows)
+    most = min(map(len, rows)) - 1
+    return next((i for i in range(most) if first[i] != last[i]), most)
+
+
 class LocalModel:
     """A causal language model and its tokenizer on this machine's CPU or GPU."""
 
@@ -184,8 +193,15 @@ class LocalModel:
         start = time.perf_counter()
         width = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._device)
+        shared = common_prefix(rows) if len(rows) > 1 and not hasattr(self.model, "prompt_encoder") else 0
+        shared = shared if shared >= SHARED else 0
+        # The common beginning stands first, the padding behind it: positions count what the mask lets through.
+        ids = torch.tensor(
+            [row[:shared] + [pad] * (width - len(row)) + row[shared:] for row in rows], device=self._device
+        )
+        mask = torch.tensor(
+            [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows], device=self._device
+        )
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if decoding.temperature > 0:
             torch.manual_seed(decoding.seed)
@@ -195,6 +211,10 @@ class LocalModel:
         with torch.inference_mode():
             if hasattr(model, "prompt_encoder"):
                 inputs, model = chains.virtual_inputs(model, ids, mask), model.get_base_model()
+            elif shared:
+                cache = model(input_ids=ids[:1, :shared], use_cache=True).past_key_values
+                cache.batch_repeat_interleave(len(rows))
+                sampling["past_key_values"] = cache
             out = model.generate(
                 **inputs,
                 max_new_tokens=decoding.max_new_tokens,

@@ -195,6 +195,19 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
             4,
         ),
         Column(
+            "seed_sd",
+            "quality",
+            Say("Seed sd", "种子标准差"),
+            Say(
+                "Standard deviation of quality over training seeds: luck in training; intervals are luck in questions.",
+                "不同训练种子之间质量的标准差：训练的偶然性；区间反映的是题目的偶然性。",
+            ),
+            lambda s: s.seed_sd,
+            points,
+            None,
+            28,
+        ),
+        Column(
             "against_best",
             "verdict",
             Say("Against the best", "与最佳相比"),
