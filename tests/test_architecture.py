@@ -45,9 +45,11 @@ ROOMS: dict[str, set[str]] = {
     "seeds": set(),
     # Which questions belong together: asked by the comparison and by the decision.
     "strata": set(),
-    "comparison": {"statistics", "strata", "seeds"},
+    # Money and things to look after, said once: for the comparison, its gates and its bills.
+    "costs": set(),
+    "comparison": {"statistics", "strata", "seeds", "costs"},
     # What a run cost and what its clusters are is said once, in comparison.
-    "recommendation": {"statistics", "comparison", "strata"},
+    "recommendation": {"statistics", "comparison", "strata", "costs"},
     # An earlier report against this comparison; a run's folder is read as evaluation left it.
     "baseline": {"comparison", "evaluation", "statistics"},
     # A first guess from published findings, and whether the comparison bore it out.

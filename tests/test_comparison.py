@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
-from tunewise.comparison import (
-    AGAIN,
-    clusters_of,
-    compare,
-    complexity,
-    expected_detectable,
-    total_cost,
-    update_seconds,
-)
+from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable
+from tunewise.costs import complexity, total_cost, update_seconds
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
 

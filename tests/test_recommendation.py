@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
-from tunewise.comparison import AGAIN, compare, total_cost
+from tunewise.comparison import AGAIN, compare
+from tunewise.costs import total_cost
 from tunewise.nouns import Approach, Cost, Estimate, Needs
 from tunewise.recommendation import recommend
 

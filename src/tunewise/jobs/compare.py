@@ -165,7 +165,9 @@ def _decide(
     standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
     histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
     curves = {name: curve for name, curve in histories.items() if curve}
-    comparison = replace(comparison, standings=standings, curves=curves)
+    fresh = project_folder(project.root) / "freshness.json"
+    freshness = tuple(read_json(fresh)["approaches"]) if fresh.is_file() else ()
+    comparison = replace(comparison, standings=standings, curves=curves, freshness=freshness)
     found = recommend(comparison, project.needs)
     found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
     return CompareResult(comparison, found, folder)

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from tunewise.comparison import assembly, clusters_of, complexity, weights_of
+from tunewise.comparison import clusters_of, weights_of
+from tunewise.costs import assembly, complexity
 from tunewise.nouns import Comparison, Needs, Reason, Recommendation
 from tunewise.recommendation.gates import cited_share, gate, stays_here
 from tunewise.recommendation.money import bills, break_even, costs_of, flips, volumes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from tunewise.comparison import update_seconds
+from tunewise.costs import update_seconds
 from tunewise.nouns import Comparison, Needs, Standing
 
 CITED = 0.5

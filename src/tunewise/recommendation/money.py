@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tunewise.comparison import at_volume, bill
+from tunewise.costs import at_volume, bill
 from tunewise.nouns import Bill, BreakEven, Comparison, Needs, Reason
 from tunewise.recommendation.rule import Evidence, column, point
 
