@@ -318,7 +318,8 @@ CASES = {
     "no sources": _no_sources,
     "one approach": lambda c, r: (only(c, "少样本提示"), replace(r, choice="少样本提示", rejected={}, runner_up=None)),
     "no recommendation": lambda c, r: (c, None),
-    "nothing measured": lambda c, r: (replace(c, standings=(), rows={}, questions=(), differences=(), null=None), None),
+    "nothing measured": lambda c, r: (
+        replace(c, standings=(), rows={}, questions=(), places={}, differences=(), null=None), None),
     "all excluded": lambda c, r: (
         c,
         replace(r, choice=None, rejected={s.approach.name: "too slow" for s in c.standings}),
@@ -576,6 +577,7 @@ def test_browser_filters_by_stratum_and_shows_what_the_decision_rests_on(chromiu
     assert "never cheaper" in tab.locator("#figure-money .money tbody tr", has_text="raft").inner_text()
     assert tab.locator("#figure-learning svg[role=img]").get_attribute("aria-label").startswith("In training")
     assert "The first guess was right" in tab.locator(".aside").inner_text()
+    assert "sft never did" in tab.locator("#figure-freshness figcaption").inner_text()
     # Whatever can be used has a name, and whatever is drawn says what it shows.
     unnamed = tab.evaluate(
         "[...document.querySelectorAll('button, select, input, svg[role=img], [role=region], "

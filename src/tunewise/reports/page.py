@@ -21,6 +21,7 @@ from tunewise.reports.curves import learning
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
+from tunewise.reports.timeline import timeline
 from tunewise.reports.volume import cost_by_volume, cost_table
 from tunewise.reports.words import Say, number, percent, points, sureness
 
@@ -191,6 +192,7 @@ def _figures(comparison: Comparison, recommendation: Recommendation | None, need
         cost_by_volume(comparison, recommendation, needs),
         cost_table(recommendation),
         learning(comparison),
+        timeline(comparison),
         plots.needs_dots(comparison, recommendation),
         tables.heat(comparison, recommendation),
     ]
