@@ -49,7 +49,7 @@ def learning(comparison: Comparison) -> Figure | None:
     at = top
     for i, cls, names, points in lines:
         body.append(svg.path([(x(a), y(b)) for a, b in points], f"curve {cls} s{i % 8}"))
-        if cls == "thick" and any(kept is names for _, other, kept, _ in lines if other == "thin"):
+        if cls == "thick" and any(kept == names for _, other, kept, _ in lines if other == "thin"):
             continue
         name = ", ".join(names)
         # The key stands where curves are not: at the upper right, in the colour and sign of the approach.
