@@ -18,6 +18,7 @@ from typing import Any
 from tunewise.nouns import Comparison, Needs, Recommendation, to_json
 from tunewise.reports import decision, plots, story, tables
 from tunewise.reports.curves import learning
+from tunewise.reports.earlier import against_baseline
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
@@ -269,11 +270,13 @@ def html(
     language: str = "en",
     needs: Needs | None = None,
     command: str = "",
+    baseline: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole report as one HTML page with everything inside; it opens in `language`, the other is a click away.
 
     `needs` adds the money per 1,000 answers, the plot of cost by volume and the margin (without it: those kept in the
-    comparison's identity under "needs"); `command` is shown as the way to make this report again.
+    comparison's identity under "needs"); `command` is shown as the way to make this report again. `baseline` is the
+    JSON of the comparison with an earlier report (docs/report-schema.md) and is shown under the answer.
     """
     needs = story.needs_of(comparison, needs)
     language = "zh" if language.lower().startswith("zh") else "en"
@@ -291,7 +294,7 @@ def html(
         "script": script,
         "data": embed(embedded(comparison, recommendation.choice if recommendation else None)),
         "title": escape(story.headline(comparison, recommendation).in_(language).rstrip(".。") + " · Tunewise"),
-        "answer": answer(comparison, recommendation, needs),
+        "answer": answer(comparison, recommendation, needs) + (against_baseline(baseline) if baseline else ""),
         "table": tables.approaches_table(comparison, recommendation),
         "figures": _figures(comparison, recommendation, needs),
         "method": method(comparison, recommendation, needs, command),
