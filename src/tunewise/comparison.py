@@ -75,9 +75,6 @@ def weights_of(questions: Sequence[Question], needs: Needs) -> np.ndarray:
     return found
 
 
-# ------------------------------------------------------------------------------------------- refusals
-
-
 def _some(ids: Sequence[str]) -> str:
     return ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
 

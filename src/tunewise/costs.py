@@ -1,6 +1,6 @@
-"""What an approach costs and what there is to look after: money over volume, steps, artefacts, services.
+"""What an approach costs: to set up, per answer, per update of a fact, in money and in parts to look after.
 
-Knows approaches, their measured cost and the user's prices; nothing about quality.
+Knows nothing about quality or about choosing; every figure comes from what its run kept.
 """
 
 from __future__ import annotations
@@ -87,8 +87,3 @@ def seconds_per_answer(rows: Sequence[Row]) -> float:
 def at_volume(line: Bill, needs: Needs) -> float:
     """Money over the months at the user's volume; infinite where nobody knows what an answer costs."""
     return line.fixed + (line.rate * needs.answers_per_month if needs.answers_per_month else 0.0)
-
-
-__all__ = [
-    "assembly", "at_volume", "bill", "complexity", "far", "seconds_per_answer", "total_cost", "update_seconds",
-]

@@ -21,6 +21,7 @@ from tunewise.cli import (
     measuring,
     questions,
     robustness,
+    serving,
     terminal,
     tuning,
     updating,
@@ -60,7 +61,7 @@ def new_app() -> typer.Typer:
 
     app.callback(invoke_without_command=True)(with_globals(root))
     for room in (documents, indexing, advising, answering, questions, tuning, measuring, robustness, updating,
-                 adapters, house):
+                 adapters, serving, house):
         room.register(app)
     return app
 

@@ -196,6 +196,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "advise_open": ("{count} answer(s) are missing or unknown", "有 {count} 个回答缺失或无法识别"),
     "advise_again": ("a number from 1 to {count}", "请输入 1 到 {count} 的数字"),
+    "serving": ("serving at {url} (Ctrl-C ends it)", "服务地址：{url}（按 Ctrl-C 结束）"),
+    "serve_ended": ("the server has ended", "服务已结束"),
+    "key_once": ("keep this key: it is shown only now", "请保存此密钥：仅显示这一次"),
+    "key_revoked": ("revoked {when}", "已于 {when} 吊销"),
+    "audit_bad": ("the audit log was altered in {count} place(s)", "审计日志有 {count} 处被改动"),
     "demo_done": ("the demo's project is in {folder}", "演示项目位于 {folder}"),
 }
 

@@ -153,14 +153,23 @@ class LocalModel:
         self.model.eval()
         # Some models end their turns with a token that only their generation settings name.
         own = self.model.generation_config.eos_token_id
-        self._ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
+        self.ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text without special tokens."""
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
-        """One completion for each list of messages, in their order; batched by length, halved when memory is short."""
+    def generate(
+        self,
+        prompts: Sequence[list[dict[str, str]]],
+        decoding: Decoding,
+        *,
+        watch: Callable[[Sequence[int]], Any] | None = None,
+    ) -> list[Generated]:
+        """One completion for each list of messages, in their order; batched by length, halved when memory is short.
+
+        `watch` gives the StoppingCriteria of a batch for the places of its prompts (see models/streaming.py).
+        """
         encoded = [prompt_tokens(self.tokenizer, messages) for messages in prompts]
         done: list[Generated | None] = [None] * len(encoded)
         waiting = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
@@ -170,7 +179,9 @@ class LocalModel:
             size = max(1, min(limit, BATCH_TOKENS // widest))
             batch = waiting[:size]
             try:
-                for index, generated in zip(batch, self._batch([encoded[i] for i in batch], decoding), strict=True):
+                criteria = [] if watch is None else [watch(batch)]
+                made = self._batch([encoded[i] for i in batch], decoding, criteria)
+                for index, generated in zip(batch, made, strict=True):
                     done[index] = generated
             except (self._torch.cuda.OutOfMemoryError, MemoryError):
                 if size == 1:
@@ -188,7 +199,7 @@ class LocalModel:
 
         return decode(self, groups, scores, decoding)
 
-    def _batch(self, rows: list[list[int]], decoding: Decoding) -> list[Generated]:
+    def _batch(self, rows: list[list[int]], decoding: Decoding, criteria: Sequence[Any] = ()) -> list[Generated]:
         torch = self._torch
         start = time.perf_counter()
         width = max(map(len, rows))
@@ -219,7 +230,8 @@ class LocalModel:
                 **inputs,
                 max_new_tokens=decoding.max_new_tokens,
                 pad_token_id=pad,
-                eos_token_id=sorted(self._ends),
+                eos_token_id=sorted(self.ends),
+                **({"stopping_criteria": list(criteria)} if criteria else {}),
                 **sampling,
             )
         seconds = (time.perf_counter() - start) / len(rows)
@@ -227,7 +239,7 @@ class LocalModel:
         # Given embeddings, generate returns the new tokens alone.
         given = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
         for row, produced in zip(rows, out[:, given:].tolist(), strict=True):
-            end = next((place for place, token in enumerate(produced) if token in self._ends), len(produced))
+            end = next((place for place, token in enumerate(produced) if token in self.ends), len(produced))
             text = self.tokenizer.decode(produced[:end], skip_special_tokens=True)
             results.append(Generated(text.strip(), len(row), end, seconds))
         return results
