@@ -215,7 +215,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
         planned.append((approach.name, seed))
         return Made()
 
-    def build(made, *, progress):
+    def build(made, *, progress, **_):
         return project.root / f"adapter-{planned[-1][1]}"
 
     class Forgetful(Echo):
