@@ -10,6 +10,7 @@
     word.py    Word; numbering.py: its list numbers
     slides.py  PowerPoint
     sheets.py  Excel and OpenDocument sheets; tables.py: rows of cells → Markdown tables, CSV
+    charts.py  charts in Office files: the numbers behind them
     package.py the zip archives that Office files and books are, opened with care
     formats.py which module reads which file, and what a file that is not what its suffix says really is
     folder.py  a folder, read by child processes (child.py, worker.py) that may die without harm
