@@ -214,12 +214,18 @@ def test_pictures_without_the_extra_name_it(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.skipif(not ocr.available(), reason="the extra ocr is not installed")
-def test_pictures_and_scanned_pages_are_recognised(tmp_path: Path) -> None:
+def test_pictures_are_recognised(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.png", picture("The lid costs four euros."))
+    assert document.text == "The lid costs four euros." and document.pages[0].number == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ocr.available(), reason="the extra ocr is not installed")
+def test_boxes_on_pictures_and_scanned_pages(tmp_path: Path) -> None:
     from PIL import Image
 
     data = picture("The lid costs four euros.")
     document = read(tmp_path, "a.png", data)
-    assert document.text == "The lid costs four euros." and document.pages[0].number == 1
     (found,) = page_boxes(tmp_path / "a.png", document, 4, 7)
     assert found.width == 893 and len(found.boxes) == 1 and found.boxes[0][2] - found.boxes[0][0] < 60
     Image.open(io.BytesIO(data)).save(tmp_path / "scan.pdf")

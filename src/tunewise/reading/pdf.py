@@ -12,7 +12,7 @@ import math
 import re
 import statistics
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
@@ -39,7 +39,7 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
     pages: list[list[Line]] = []
     scanned: list[int] = []
     unread: list[int] = []
-    tables: dict[int, list[tuple[Any, Block]]] = {}
+    tables: list[int] = []
     try:
         outline = _outline(document)
         for index in range(len(document)):
@@ -54,7 +54,7 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
                 scanned.append(index + 1)
             pages.append(lines)
             if ruled and lines and len(tables) < _MOST_TABLE_PAGES:
-                tables[index] = []
+                tables.append(index)
         recognised = recognise_pages(document, scanned, tell)
         for number, seen in recognised.items():
             # What little text a scanned page has (a stamp, a page number) stands on its picture too.
@@ -82,7 +82,7 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
         notes.append(f"{100 * unmapped // len(characters)} % of its characters have no Unicode meaning")
     pages = without_running_lines(pages)
     if tables:
-        _put_tables(data, password, pages, tables)
+        notes += _put_tables(data, password, pages, tables)
     blocks = blocks_of(pages, outline)
     return assemble(blocks, title=_title(title, blocks), notes=notes)
 
@@ -248,25 +248,38 @@ def _bold(page: Any, char: int, raw: Any) -> bool:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _put_tables(data: bytes, password: str | None, pages: list[list[Line]], wanted: dict[int, Any]) -> None:
-    """Replace the lines inside each ruled table by one pipe table, where no word would be lost by it."""
+def _put_tables(data: bytes, password: str | None, pages: list[list[Line]], wanted: Iterable[int]) -> list[str]:
+    """Replace the lines inside each ruled table by one pipe table, where no word would be lost by it.
+
+    Returns notes: what kept it from doing so.
+    """
     import pdfplumber
 
     logging.getLogger("pdfminer").setLevel(logging.ERROR)
-    with pdfplumber.open(io.BytesIO(data), password=password or "") as plumber:
-        for index in wanted:
-            page = plumber.pages[index]
-            if page.rotation or index >= len(pages):
-                continue
-            left, top = page.bbox[0], page.bbox[3]
-            for table in page.find_tables():
-                rows = [[cell or "" for cell in row] for row in table.extract()]
-                filled = sum(bool(cell.strip()) for row in rows for cell in row)
-                if len(rows) < 2 or max(map(len, rows)) < 2 or filled * 2 < sum(map(len, rows)) or filled < 4:
-                    continue
-                x0, y0, x1, y1 = table.bbox
-                _swap(pages[index], (x0 + left - page.bbox[0], top - y1, x1, top - y0), rows, index + 1)
-            page.close()
+    try:
+        with pdfplumber.open(io.BytesIO(data), password=password or "") as plumber:
+            for index in wanted:
+                if index < len(pages):
+                    _tables_of(plumber.pages[index], pages[index], index + 1)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - pdfminer stumbles over damage that pdfium mends; its errors have no kind
+        return [f"its tables stand as plain lines: the file is damaged ({type(error).__name__})"]
+    return []
+
+
+def _tables_of(page: Any, lines: list[Line], number: int) -> None:
+    if page.rotation:
+        return
+    left, top = page.bbox[0], page.bbox[3]
+    for table in page.find_tables():
+        rows = [[cell or "" for cell in row] for row in table.extract()]
+        filled = sum(bool(cell.strip()) for row in rows for cell in row)
+        if len(rows) < 2 or max(map(len, rows)) < 2 or filled * 2 < sum(map(len, rows)) or filled < 4:
+            continue
+        x0, y0, x1, y1 = table.bbox
+        _swap(lines, (x0 + left - page.bbox[0], top - y1, x1, top - y0), rows, number)
+    page.close()
 
 
 def _swap(lines: list[Line], box: tuple[float, float, float, float], rows: list[list[str]], number: int) -> None:

@@ -17,6 +17,10 @@ from tunewise.reading.draft import Block, Draft, assemble, clean, grid, one_line
 from tunewise.reading.plain import decode
 
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_\-]+)", re.IGNORECASE)
+# A browser shows nothing for them, and lxml cannot write them.
+_CONTROLS = re.compile(
+    "[\x01-\x08\x0e-\x1f\x7f\ufffe\uffff]|&#(?:x0*[01]?[0-9a-f]|0*(?:[12]?[0-9]|3[01]))(?:;|(?![0-9a-f]))", re.IGNORECASE
+)
 _BLOCKS = frozenset((
     "address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dialog", "div", "dl", "dt",
     "fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "html", "li", "main", "nav", "ol", "p",
@@ -62,6 +66,7 @@ def _parsed(data: bytes, encoding: str = "") -> tuple[str, Any]:
     source = clean(data.decode(encoding, "replace") if encoding else _decode(data))
     # lxml refuses a declared encoding in a text that is already decoded.
     source = re.sub(r"^\s*<\?xml[^>]*\?>", "", source)
+    source = _CONTROLS.sub(" ", source)
     try:
         page = lxml.html.document_fromstring(source, parser=lxml.html.HTMLParser(encoding=None, huge_tree=True))
     except (ParserError, ValueError) as error:
