@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
+from tunewise.reading.columns import gutter, in_columns
 from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
 from tunewise.reading.scans import recognise_pages
@@ -57,8 +58,10 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
                 tables.append(index)
         recognised = recognise_pages(document, scanned, tell)
         for number, seen in recognised.items():
-            # What little text a scanned page has (a stamp, a page number) stands on its picture too.
-            pages[number - 1] = seen or pages[number - 1]
+            # What little text a scanned page has (a stamp, a page number) stands on its picture too. A page with a
+            # few words and a logo is no scan: its own words are exact.
+            if sum(len(line.text) for line in seen) > 2 * sum(len(line.text) for line in pages[number - 1]):
+                pages[number - 1] = seen
         title = document.get_metadata_dict().get("Title", "") if document else ""
     finally:
         document.close()
@@ -164,7 +167,11 @@ def _page(document: Any, index: int) -> tuple[list[Line], bool, bool]:
         ruled, pictures = _drawn(page, raw)
         count = textpage.count_chars()
         text = textpage.get_text_range(errors="replace") if count > 0 else ""
-        return _lines(text, textpage.raw, raw, index + 1), ruled, pictures
+        lines = _lines(text, textpage.raw, raw, index + 1)
+        place = None if ruled or page.get_rotation() else gutter(lines, list(_gaps(text, textpage.raw, raw)))
+        if place is not None:
+            lines = in_columns(_lines(text, textpage.raw, raw, index + 1, cut=place), place) or lines
+        return lines, ruled, pictures
     finally:
         textpage.close()
         page.close()
@@ -187,10 +194,36 @@ def _drawn(page: Any, raw: Any) -> tuple[bool, bool]:
     return horizontal >= 3 and vertical >= 2, pictures
 
 
-def _lines(text: str, page: Any, raw: Any, number: int) -> list[Line]:
+def _gaps(text: str, page: Any, raw: Any, cut: float | None = None) -> dict[tuple[float, float], int]:
+    """{(right end of a word, left end of the next): offset of the space between} of wide gaps within lines.
+
+    With `cut` only those around that place.
+    """
+    found = {}
+    one, two = raw.FS_RECTF(), raw.FS_RECTF()
+    for space in re.finditer(r"(?<=[^\s])[ \t\u3000]+(?=[^\s])", text):
+        before = raw.FPDFText_GetCharIndexFromTextIndex(page, space.start() - 1)
+        after = raw.FPDFText_GetCharIndexFromTextIndex(page, space.end())
+        if before < 0 or after < 0 or not raw.FPDFText_GetLooseCharBox(page, before, one):
+            continue
+        if not raw.FPDFText_GetLooseCharBox(page, after, two) or abs(one.bottom - two.bottom) > one.top - one.bottom:
+            continue
+        wide = two.left - one.right > max(0.9 * (one.top - one.bottom), 7.0)
+        if wide and (cut is None or one.right < cut < two.left):
+            # Rows of equal width end at equal places: the offset keeps them apart.
+            found[one.right + space.start() * 1e-7, two.left] = space.start()
+    return found
+
+
+def _lines(text: str, page: Any, raw: Any, number: int, cut: float | None = None) -> list[Line]:
+    """The lines of a page; with `cut` those that run across a gap around that place are parted there."""
     lines: list[Line] = []
     box, matrix = raw.FS_RECTF(), raw.FS_MATRIX()
     position = 0
+    if cut is not None:
+        for offset in _gaps(text, page, raw, cut).values():
+            # One sign for one sign: offsets stay what they are.
+            text = text[:offset] + "\n" + text[offset + 1 :]
     for piece in re.split("(\r\n|\r|\n)", text):
         start, position = position, position + len(piece)
         if not piece.strip():
