@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sample_files import ENGLISH
 from tunewise.errors import DataMistake
 from tunewise.jobs.web import file_name, save_pages
 from tunewise.reading import address, read_folder
-from tunewise.reading.address import Fetched, check, fetch, reachable, site_map
+from tunewise.reading.address import Fetched, check, fetch, numeric, reachable, site_map
 
 PAGE = f"<html><head><title>Returns</title></head><body><h1>Returns</h1><p>{ENGLISH}</p></body></html>"
 
@@ -115,15 +116,22 @@ def spellings(number: str) -> list[str]:
     ]
 
 
+def understood(host: str, port: int) -> list[str]:
+    return [socket.inet_ntoa(socket.inet_aton(host))]
+
+
 def test_odd_spellings_are_looked_up_before_they_are_judged() -> None:
     tried = 0
     for number in ("127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "172.16.5.4", "100.64.1.1", "0.0.0.0"):
         for host in spellings(number):
             for form in (f"http://{host}/", f"https://{host}:8443/a?b=c"):
                 tried += 1
+                # What is looked up is the host as httpx understands it.
                 with pytest.raises(DataMistake):
-                    fetch(form, look_up=lambda host, port: [socket.inet_ntoa(socket.inet_aton(host))])
+                    numeric(httpx.URL(check(form)).host, 80, private=False, look_up=understood)
     assert tried == 154
+    with pytest.raises(DataMistake):
+        fetch("http://0x7f.1/", look_up=understood)
 
 
 @pytest.mark.parametrize(
