@@ -126,12 +126,14 @@ def test_odd_spellings_are_looked_up_before_they_are_judged() -> None:
         for host in spellings(number):
             for form in (f"http://{host}/", f"https://{host}:8443/a?b=c"):
                 tried += 1
-                # What is looked up is the host as httpx understands it.
-                with pytest.raises(DataMistake):
+                # What is looked up is the host as httpx understands it; some forms it refuses itself.
+                with pytest.raises((DataMistake, httpx.InvalidURL)):
                     numeric(httpx.URL(check(form)).host, 80, private=False, look_up=understood)
     assert tried == 154
     with pytest.raises(DataMistake):
         fetch("http://0x7f.1/", look_up=understood)
+    with pytest.raises(DataMistake, match="no address of a web page"):
+        fetch("http://0177.0.0.01/", look_up=understood)
 
 
 @pytest.mark.parametrize(

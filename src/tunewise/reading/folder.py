@@ -31,17 +31,20 @@ def read_folder(
     processes: int = 0,
     seconds_per_file: float = 30,
     progress: Progress | None = None,
+    skip: Callable[[str, Path], bool] = lambda name, path: False,
 ) -> tuple[list[Document], list[Unread]]:
     """All documents below `folder`, sorted by id, and what could not be read of it.
 
-    `seconds_per_file` counts anew for each page that has to be recognised (OCR). Web pages saved in it have their
-    address as source.
+    `skip(id, path)` leaves files out that need not be read again. `seconds_per_file` counts anew for each page that has
+    to be recognised (OCR). Web pages saved in it have their address as source.
     `processes` 0 means one for each core. A file of which only some pages could be read is in both lists.
     Raises DataMistake when the folder is absent or holds no file that could be a document.
     """
     root = Path(folder)
     wanted, unread = _list(root)
-    if not wanted and not unread:
+    everything = len(wanted)
+    wanted = [item for item in wanted if not skip(*item)]
+    if not everything and not unread:
         raise DataMistake(f"{root}: the folder is empty", tip=f"put documents into it ({', '.join(sorted(SUFFIXES))})")
     workers = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
     documents: list[Document] = []
