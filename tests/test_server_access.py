@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from sample_server import make_project, served, wait
 
+from sample_server import make_project, served, wait
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.server import Options, create_app, open_state
 
@@ -263,7 +263,8 @@ def test_a_revoked_key_is_dead_after_a_second_also_in_its_session(canaries):
 def test_doubled_credentials_are_refused_and_nobody_is_chosen(canaries):
     address, _, secrets = canaries
     root, none = (f"Bearer {secrets[who]}" for who in ("root", "none"))
-    for headers in ([("authorization", root), ("authorization", none)], [("authorization", none), ("x-api-key", "tw-x")],
+    for headers in ([("authorization", root), ("authorization", none)],
+                    [("authorization", none), ("x-api-key", "tw-x")],
                     [("x-api-key", secrets["none"]), ("x-api-key", secrets["root"])]):
         assert httpx.get(f"{address}/v1/me", headers=headers).status_code == 400
     assert httpx.get(f"{address}/v1/me", headers={"x-api-key": secrets["none"]}).json()["name"] == "none"
