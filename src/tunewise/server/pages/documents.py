@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from tunewise.errors import DataMistake
-from tunewise.server.pages.doors import Editor, PageRoute, Reader
-from tunewise.server.pages.render import mistake, page, wants_piece
+from tunewise.errors import TunewiseError
+from tunewise.server.pages.doors import Editor, PageRoute, Reader, Shut
+from tunewise.server.pages.render import page, wants_piece
 from tunewise.server.principals import Principal
 
 if TYPE_CHECKING:
@@ -37,21 +37,23 @@ def router(house: House) -> APIRouter:
         request: Request, asker: Editor, files: list[UploadFile], groups: Annotated[str, Form()] = "",
         find: Annotated[str, Form()] = "",
     ) -> Response:
-        refused = []
+        refused: list[TunewiseError] = []
         for file in files:
             try:
                 house.intake.upload(asker, file.filename or "", file.file, _named(groups))
-            except DataMistake as error:
-                refused.append((file.filename or "", error))
+            except TunewiseError as error:
+                refused.append(error)
+        if refused:
+            # The script sends files one by one; without it several may come, and the first that is refused is told.
+            raise refused[0]
         if not wants_piece(request):
             return RedirectResponse("/documents", status_code=303)
-        if refused and len(refused) == len(files) == 1:
-            return mistake(request, refused[0][1], who=asker)
         return page(request, "documents-list.html", who=asker, **_listed(house, asker, find))
 
     @routes.post("/documents/delete")
     def delete(request: Request, asker: Editor, document: Annotated[str, Form()]) -> Response:
-        house.intake.remove(asker, document)
+        if not house.intake.remove(asker, document):
+            raise Shut(404)
         return _after(request, house, asker)
 
     @routes.post("/documents/reread")
