@@ -363,8 +363,8 @@ def test_every_page_in_both_languages_on_both_screens(chromium, shop, language: 
             tabs = page.locator(".tabs a")
             assert tabs.count() == 5 and all(tabs.nth(i).is_visible() for i in range(5))
             unnamed = page.evaluate("""[...document.querySelectorAll("button, a, select, input:not([type=hidden])")]
-                .filter((e) => e.checkVisibility() && !(e.innerText || e.getAttribute("aria-label") || e.labels?.length ||
-                e.placeholder || e.title)).map((e) => e.outerHTML.slice(0, 120))""")
+                .filter((e) => e.checkVisibility() && !(e.innerText || e.getAttribute("aria-label") ||
+                e.labels?.length || e.placeholder || e.title)).map((e) => e.outerHTML.slice(0, 120))""")
             assert unnamed == []
 
 
@@ -404,6 +404,23 @@ def test_empty_pages_say_what_to_do_next(chromium, tmp_path: Path) -> None:
         tab.goto("/")
         tab.ask("When does the bus leave?")
         assert "at 7" in page.locator(".reply .answer").inner_text()
+
+
+@pytest.mark.browser
+def test_the_example_is_one_click_away_and_asked_by_another(chromium, tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "tunewise.toml").write_text('[project]\nname = "new"\nmodel = "echo"\nembedder = "hash"\n')
+    project = load_project(tmp_path, environ={}, user=tmp_path / "none")
+    with served(project) as (address, app), Tab(chromium, address, language="zh") as tab:
+        page = tab.goto("/")
+        page.get_by_role("button", name="用示例试试").click()
+        wait(lambda: app.state.house.answering.documents(None) and not app.state.house.intake.progress(), seconds=40)
+        page = tab.goto("/")
+        page.locator("[data-example]").first.click()
+        page.locator('.reply[data-state="done"]').wait_for()
+        assert re.search("[一-鿿]", page.locator(".reply .answer").inner_text())
+        assert page.locator(".chip").count() == 1
+        assert httpx.post(f"{address}/example", headers={"HX-Request": "true"}).status_code == 400
 
 
 @pytest.mark.browser

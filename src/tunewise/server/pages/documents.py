@@ -8,8 +8,9 @@ from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from tunewise.errors import TunewiseError
-from tunewise.server.pages.doors import Editor, PageRoute, Reader, Shut
-from tunewise.server.pages.render import page, wants_piece
+from tunewise.jobs.examples import load_example
+from tunewise.server.pages.doors import Admin, Editor, PageRoute, Reader, Shut
+from tunewise.server.pages.render import language_of, page, wants_piece
 from tunewise.server.principals import Principal
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ def router(house: House) -> APIRouter:
         if not house.intake.remove(asker, document):
             raise Shut(404)
         return _after(request, house, asker)
+
+    @routes.post("/example")
+    def try_example(request: Request, asker: Admin) -> Response:
+        count = load_example(house.project, language=language_of(request))
+        house.state.audit_line(asker.name, "example", "", {"documents": count})
+        house.intake.reread(asker)
+        return RedirectResponse("/documents", status_code=303)
 
     @routes.post("/documents/reread")
     def reread(request: Request, asker: Editor) -> Response:
