@@ -63,7 +63,8 @@ class Streaming:
         else:
             done = self._model.generate(prompts, decoding)
         for listener, generated in zip(self._listeners, done, strict=True):
-            listener.tell(generated.text)
+            if not listener.stopped():
+                listener.tell(generated.text)
         return done
 
 
