@@ -114,7 +114,7 @@ def test_pages_need_a_pdf_and_its_password(tmp_path: Path) -> None:
     text = tmp_path / "a.txt"
     text.write_text(ENGLISH)
     assert page_boxes(text, read_file(text), 0, 5) == []
-    with pytest.raises(DataMistake, match="only the pages of a PDF"):
+    with pytest.raises(DataMistake, match="only the pages of"):
         page_png(text, 1)
     path = tmp_path / "a.pdf"
     path.write_bytes(pdf([ENGLISH], encrypt="sesame"))

@@ -270,7 +270,8 @@ def test_pdf_passwords(tmp_path: Path) -> None:
     assert read(tmp_path, "a.pdf", data, passwords=("wrong", "open sesame")).text == ENGLISH
 
 
-def test_pdf_scans_and_damage_say_so(tmp_path: Path) -> None:
+def test_pdf_scans_and_damage_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunewise.reading.ocr.available", lambda: False)
     from reportlab.lib.utils import ImageReader
     from reportlab.pdfgen.canvas import Canvas
 
@@ -281,7 +282,8 @@ def test_pdf_scans_and_damage_say_so(tmp_path: Path) -> None:
     canvas.showPage()
     scan = target
     canvas.save()
-    assert "scan" in refused(tmp_path, "a.pdf", scan.getvalue()).message
+    mistake = refused(tmp_path, "a.pdf", scan.getvalue())
+    assert "scan" in mistake.message and "tunewise[ocr]" in mistake.tip
     target = io.BytesIO()
     canvas = Canvas(target)
     canvas.drawString(72, 700, "The first page has words.")
@@ -353,11 +355,11 @@ def test_a_folder_is_read_and_what_is_not_read_says_why(folder: Path) -> None:
     documents, unread = read_folder(folder, progress=lambda phase, done, total: seen.append((phase, done, total)))
     assert [document.id for document in documents] == ["policies/returns.md", "保修.txt"]
     assert documents[0].headings[0].title == "Returns" and documents[1].language == "zh"
-    assert seen == [("read", n, 3) for n in (1, 2, 3)]
+    assert seen == [("read", n, 4) for n in (1, 2, 3, 4)]
     reasons = {item.source: item.reason for item in unread}
     assert sorted(reasons) == ["LICENSE", "broken.pdf", "link.md", "nothing.md", "pipe.txt", "slides.pptx", "up"]
     assert "damaged" in reasons["broken.pdf"] and str(folder) not in reasons["broken.pdf"]
-    assert all(suffix in reasons["slides.pptx"] for suffix in SUFFIXES)
+    assert all(suffix in reasons["LICENSE"] for suffix in SUFFIXES) and "damaged" in reasons["slides.pptx"]
     assert "leaves the folder" in reasons["link.md"] and "leaves the folder" in reasons["up"]
     assert "not a regular file" in reasons["pipe.txt"]
     assert time.perf_counter() - started < 10

@@ -1,7 +1,8 @@
 """Any OpenAI-compatible endpoint as a model: `openai:MODEL` or `ollama:MODEL`.
 
 Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY (OLLAMA_HOST), and the key is never printed. A call is
-retried on 429, 5xx and broken connections, a bounded number of times; then it is an error on record.
+retried on 429, 5xx and broken connections, a bounded number of times; then it is an error on record. With a journal,
+every reply is on the disk before it is handed on, so that a killed process pays for no answer twice.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tunewise.errors import ConfigMistake, Failed, ModelMistake
 from tunewise.models import Generated
 from tunewise.nouns import Decoding
+from tunewise.store import append_jsonl, fingerprint, recover_jsonl
 
 if TYPE_CHECKING:
     from tunewise.models.streaming import Listener
@@ -29,7 +34,7 @@ _PARALLEL = 4
 class Endpoint:
     """A chat model behind HTTP; up to four requests at a time."""
 
-    def __init__(self, name: str, *, seconds: float = 120.0) -> None:
+    def __init__(self, name: str, *, seconds: float = 120.0, journal: Path | None = None) -> None:
         kind, _, model = name.partition(":")
         if kind == "ollama":
             base = os.environ.get("OLLAMA_HOST", "http://127.0.0.1:11434").rstrip("/")
@@ -50,6 +55,10 @@ class Endpoint:
         self._shown = re.sub(r"//[^/@]*@", "//***@", base)
         self.identity: dict[str, Any] = {"model": name, "address": self._shown}
         self._client: Any = None
+        self._journal, self._writing = journal, threading.Lock()
+        self._known = {
+            value["asked"]: Generated(**value["reply"]) for value in (recover_jsonl(journal) if journal else ())
+        }
 
     def count_tokens(self, text: str) -> int:
         """An upper estimate without the endpoint's tokenizer: UTF-8 bytes over 3, at least the number of words."""
@@ -59,7 +68,7 @@ class Endpoint:
         """One completion for each list of messages, in their order."""
         self._connect()
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            return list(pool.map(lambda messages: self._one(messages, decoding), prompts))
+            return list(pool.map(lambda messages: self._kept(messages, decoding), prompts))
 
     def stream(
         self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding, listeners: Sequence[Listener]
@@ -78,6 +87,17 @@ class Endpoint:
             self._client = httpx.Client(
                 timeout=self._seconds, headers={"Authorization": f"Bearer {key}"} if key else {}, follow_redirects=False
             )
+
+    def _kept(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+        if self._journal is None:
+            return self._one(messages, decoding)
+        asked = fingerprint([self._shown, self._model, messages, asdict(decoding)])
+        if asked not in self._known:
+            reply = self._one(messages, decoding)
+            with self._writing:
+                append_jsonl(self._journal, {"asked": asked, "reply": asdict(reply)})
+                self._known[asked] = reply
+        return self._known[asked]
 
     def _streamed(self, messages: list[dict[str, str]], decoding: Decoding, listener: Listener) -> Generated:
         import httpx

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class Child:
@@ -38,14 +38,17 @@ class Child:
             late.set()
             process.kill()
 
-        timer = threading.Timer(self.seconds, kill)
-        timer.daemon = True
-        timer.start()
+        timer = self._timer(kill)
         try:
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            line = process.stdout.readline()
-            answer = json.loads(line) if line.endswith("\n") else None
+            while True:
+                line = process.stdout.readline()
+                answer = json.loads(line) if line.endswith("\n") else None
+                if not answer or "goes_on" not in answer:
+                    break
+                timer.cancel()
+                timer = self._timer(kill)
         except (BrokenPipeError, ValueError):
             answer = None
         finally:
@@ -62,6 +65,12 @@ class Child:
             }
         died = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return {"reason": f"its reader died ({died}): the file is damaged, or made to do harm"}
+
+    def _timer(self, kill: Callable[[], None]) -> threading.Timer:
+        timer = threading.Timer(self.seconds, kill)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def _started(self) -> subprocess.Popen[str] | None:
         with self.guard:

@@ -12,12 +12,14 @@ import stat
 import threading
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Document, Heading, Page
 from tunewise.reading import SUFFIXES, Unread, unknown_suffix
 from tunewise.reading.child import Child
+from tunewise.reading.web_sources import web_sources
 
 Progress = Callable[[str, int, int], None]
 
@@ -27,17 +29,22 @@ def read_folder(
     *,
     passwords: Sequence[str] = (),
     processes: int = 0,
-    seconds_per_file: float = 60,
+    seconds_per_file: float = 30,
     progress: Progress | None = None,
+    skip: Callable[[str, Path], bool] = lambda name, path: False,
 ) -> tuple[list[Document], list[Unread]]:
     """All documents below `folder`, sorted by id, and what could not be read of it.
 
+    `skip(id, path)` leaves files out that need not be read again. `seconds_per_file` counts anew for each page that has
+    to be recognised (OCR). Web pages saved in it have their address as source.
     `processes` 0 means one for each core. A file of which only some pages could be read is in both lists.
     Raises DataMistake when the folder is absent or holds no file that could be a document.
     """
     root = Path(folder)
     wanted, unread = _list(root)
-    if not wanted and not unread:
+    everything = len(wanted)
+    wanted = [item for item in wanted if not skip(*item)]
+    if not everything and not unread:
         raise DataMistake(f"{root}: the folder is empty", tip=f"put documents into it ({', '.join(sorted(SUFFIXES))})")
     workers = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
     documents: list[Document] = []
@@ -71,6 +78,8 @@ def read_folder(
             child.stop()
         for thread in threads:
             thread.join(5)
+    addresses = web_sources(root)
+    documents = [replace(one, source=addresses[one.id]) if one.id in addresses else one for one in documents]
     return sorted(documents, key=lambda document: document.id), sorted(
         unread, key=lambda item: (item.source, item.reason)
     )

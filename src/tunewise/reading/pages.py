@@ -12,10 +12,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Document
+from tunewise.reading import ocr
+from tunewise.reading.scans import seen_on
 
 Box = tuple[float, float, float, float]
 _LARGEST_PICTURE = 25_000_000
@@ -59,34 +62,53 @@ def touched(document: Document, start: int, end: int) -> list[PageSpan]:
     return found
 
 
-def boxes_of(data: bytes, spans: Sequence[PageSpan], password: str | None = None) -> list[PageBoxes]:
-    """The boxes of each span on its page of a PDF; DataMistake when it cannot be opened or has no such page."""
+def boxes_of(path: Path, spans: Sequence[PageSpan], password: str | None = None) -> list[PageBoxes]:
+    """The boxes of each span on its page of a PDF or picture; DataMistake when there is no such file or page."""
+    if path.suffix.lower() != ".pdf":
+        return [_on_picture(_frame(path, span.page), span) for span in spans]
     from tunewise.reading.pdf import open_pdf
 
-    pdf, _ = open_pdf(data, () if password is None else (password,))
+    pdf, _ = open_pdf(path.read_bytes(), () if password is None else (password,))
     try:
         return [_on_page(_page(pdf, span.page), span) for span in spans]
     finally:
         pdf.close()
 
 
-def png_of(data: bytes, number: int, scale: float = 1.5, password: str | None = None) -> bytes:
+def png_of(path: Path, number: int, scale: float = 1.5, password: str | None = None) -> bytes:
     """Page `number` (from 1) as a PNG picture of `scale` pixels for one point; DataMistake when there is none."""
-    from tunewise.reading.pdf import open_pdf
-
     if not 0.05 <= scale <= 10:
         raise DataMistake(f"a scale of {scale} pixels for one point is not drawn", tip="take one from 0.05 to 10")
-    pdf, _ = open_pdf(data, () if password is None else (password,))
+    if path.suffix.lower() != ".pdf":
+        # A picture is its own page, one point for each of its pixels: larger than it is it shows no more.
+        picture = _frame(path, number).convert("RGB")
+        picture.thumbnail((picture.width * scale, picture.height * scale))
+        return _png(picture)
+    from tunewise.reading.pdf import open_pdf
+
+    pdf, _ = open_pdf(path.read_bytes(), () if password is None else (password,))
     try:
         page = _page(pdf, number)
         width, height = page.get_size()
         fitting = (_LARGEST_PICTURE / max(width * height, 1.0)) ** 0.5
-        picture = page.render(scale=min(scale, fitting), may_draw_forms=False).to_pil()
-        target = io.BytesIO()
-        picture.save(target, "PNG", compress_level=3)
-        return target.getvalue()
+        return _png(page.render(scale=min(scale, fitting), may_draw_forms=False).to_pil())
     finally:
         pdf.close()
+
+
+def _png(picture: Any) -> bytes:
+    target = io.BytesIO()
+    picture.save(target, "PNG", compress_level=3)
+    return target.getvalue()
+
+
+def _frame(path: Path, number: int) -> Any:
+    from tunewise.reading.ocr import frames, open_picture
+
+    for place, frame in enumerate(frames(open_picture(path.read_bytes())), 1):
+        if place == number:
+            return frame
+    raise DataMistake(f"it has no page {number}", tip="count its pages from 1")
 
 
 def _page(pdf: Any, number: int) -> Any:
@@ -108,10 +130,31 @@ def _on_page(page: Any, span: PageSpan) -> PageBoxes:
     try:
         width, height = page.get_size()
         signs = _signs(textpage)
-        return PageBoxes(span.page, width, height, _located(signs, lambda index: _box(page, textpage, index), span))
+        boxes = _located(signs, lambda index: _box(page, textpage, index), span)
+        if not boxes and ocr.available():
+            boxes = _recognised(seen_on(page)[0], span)
+        return PageBoxes(span.page, width, height, boxes)
     finally:
         textpage.close()
         page.close()
+
+
+def _on_picture(picture: Any, span: PageSpan) -> PageBoxes:
+    boxes = _recognised(ocr.recognise(picture), span) if ocr.available() else ()
+    return PageBoxes(span.page, float(picture.width), float(picture.height), boxes)
+
+
+def _recognised(lines: Sequence[ocr.Seen], span: PageSpan) -> tuple[Box, ...]:
+    """Boxes among recognised lines, of which only the whole is known: letters are taken to be of equal width."""
+    signs: list[str] = []
+    places: list[Box] = []
+    for line in lines:
+        width = (line.right - line.left) / len(line.text)
+        for place, sign in enumerate([*line.text, "\n"]):
+            signs.append(sign)
+            left = line.left + width * place
+            places.append((left, line.top, left + width, line.bottom))
+    return _located(signs, lambda index: places[index], span)
 
 
 def _signs(textpage: Any) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from tunewise.errors import DataMistake
 from tunewise.nouns import Document, to_json
 from tunewise.reading.child import Child
+from tunewise.reading.formats import PAGED
 from tunewise.reading.pages import PageBoxes, touched
 
 _SECONDS = 30.0
@@ -33,7 +34,7 @@ def page_boxes(
     if not 0 <= start < end <= len(document.text):
         raise ValueError(f"a span needs 0 <= start < end <= {len(document.text)}, got {start}..{end}")
     spans = touched(document, start, end)
-    if not spans or Path(path).suffix.lower() != ".pdf":
+    if not spans or Path(path).suffix.lower() not in PAGED:
         return []
     answer = _ask(path, {"do": "boxes", "path": str(path), "spans": to_json(spans), "password": password})
     return [PageBoxes(**page | {"boxes": tuple(map(tuple, page["boxes"]))}) for page in answer["pages"]]
@@ -42,10 +43,10 @@ def page_boxes(
 def page_png(path: str | Path, number: int, scale: float = 1.5, password: str | None = None) -> bytes:
     """Page `number` (from 1) as a PNG picture with `scale` pixels for each point, at most 25 million of them.
 
-    DataMistake when the file is no PDF, cannot be opened, or has no such page.
+    DataMistake when the file has no pages, cannot be opened, or has no such page.
     """
-    if Path(path).suffix.lower() != ".pdf":
-        raise DataMistake(f"{path}: only the pages of a PDF can be drawn", tip="show its text instead")
+    if Path(path).suffix.lower() not in PAGED:
+        raise DataMistake(f"{path}: only the pages of a PDF or a picture can be drawn", tip="show its text instead")
     request = {"do": "png", "path": str(path), "page": number, "scale": scale, "password": password}
     return base64.b64decode(_ask(path, request)["png"])
 

@@ -1,6 +1,6 @@
 """The child process of `child.py`: does one thing with one file for each line of its input, one JSON line out for each.
 
-It may be killed at any time. It knows nothing about folders, and opens nothing but the file that it is told to read.
+It may be killed at any time. It knows nothing about folders, and opens nothing but the file or address it is told.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 MEMORY = 2 << 30
 """Bytes of address space of one child."""
@@ -31,7 +31,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = _DOES[request.pop("do")](request)
+            answer = _DOES[request.pop("do")](request, lambda: _tell(channel))
         except TunewiseError as error:
             answer = {"reason": error.message, "tip": error.tip}
         except MemoryError:
@@ -41,41 +41,58 @@ def main() -> None:
             answer = {"reason": "it is nested too deeply"}
         except Exception as error:  # noqa: BLE001 - a library's surprise costs one file and is told in its own words
             answer = {"reason": f"its reader failed: {type(error).__name__}: {str(error)[:200]}"}
-        channel.write(json.dumps(answer) + "\n")
-        channel.flush()
+        _say(channel, answer)
         if answer.get("last"):
             return
 
 
-def _read(request: dict[str, Any]) -> dict[str, Any]:
+def _say(channel: TextIO, answer: dict[str, Any]) -> None:
+    channel.write(json.dumps(answer) + "\n")
+    channel.flush()
+
+
+def _tell(channel: TextIO) -> None:
+    """Slow but honest work goes on: the clock of this file starts anew."""
+    _say(channel, {"goes_on": True})
+
+
+def _read(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     """{"path", "id", "passwords"} → {"document", "notes"}."""
     from tunewise.nouns import to_json
     from tunewise.reading import read_file
 
     notes: list[str] = []
-    document = read_file(request["path"], id=request["id"], passwords=request["passwords"], notes=notes)
+    document = read_file(request["path"], id=request["id"], passwords=request["passwords"], notes=notes, tell=tell)
     return {"document": to_json(document), "notes": notes}
 
 
-def _boxes(request: dict[str, Any]) -> dict[str, Any]:
+def _boxes(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     """{"path", "spans": [PageSpan], "password"} → {"pages": [PageBoxes]}."""
     from tunewise.nouns import to_json
     from tunewise.reading.pages import PageSpan, boxes_of
 
     spans = [PageSpan(**span) for span in request["spans"]]
-    return {"pages": to_json(boxes_of(Path(request["path"]).read_bytes(), spans, request["password"]))}
+    return {"pages": to_json(boxes_of(Path(request["path"]), spans, request["password"]))}
 
 
-def _png(request: dict[str, Any]) -> dict[str, Any]:
+def _png(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     """{"path", "page", "scale", "password"} → {"png": base64}."""
     from tunewise.reading.pages import png_of
 
-    data = Path(request["path"]).read_bytes()
-    picture = png_of(data, request["page"], request["scale"], request["password"])
+    picture = png_of(Path(request["path"]), request["page"], request["scale"], request["password"])
     return {"png": base64.b64encode(picture).decode()}
 
 
-_DOES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"read": _read, "boxes": _boxes, "png": _png}
+def _fetch(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
+    """{"url", "private"} → {"url", "data": hexadecimal, "suffix"}: the one deed that opens a connection."""
+    from tunewise.reading.address import fetch
+
+    page = fetch(request["url"], private=request["private"])
+    return {"url": page.url, "data": page.data.hex(), "suffix": page.suffix}
+
+
+_Deed = Callable[[dict[str, Any], Callable[[], None]], dict[str, Any]]
+_DOES: dict[str, _Deed] = {"read": _read, "boxes": _boxes, "png": _png, "fetch": _fetch}
 
 
 def _limit() -> None:

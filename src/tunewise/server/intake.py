@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tunewise.errors import DataMistake, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
-from tunewise.jobs.ingest import assign_groups, ingest
+from tunewise.jobs.groups import assign_groups
+from tunewise.jobs.ingest import ingest
 from tunewise.reading import SUFFIXES
 from tunewise.server.entries import Upload
 from tunewise.server.principals import Principal
