@@ -323,7 +323,9 @@ def test_compare_then_rate(chromium, shop) -> None:
         page.keyboard.press("ArrowRight")
         page.get_by_text("All 3 judged").wait_for()
         assert "zero-shot" in page.locator(".outcome h1").inner_text()
-        said = [rating.payload["choice"] for rating in app.state.house.state.ratings(kind="pair")]
+        kept = [rating.payload for rating in app.state.house.state.ratings(kind="pair")]
+        assert all(each["seconds"] > 0 for each in kept if each["choice"] != "undo"), "the pace that the time left is of"
+        said = [each["choice"] for each in kept]
         assert said == ["left", "undo", "tie", "skip", "right"]
 
 
