@@ -99,10 +99,12 @@ def test_half_an_answer_is_an_error_and_no_answer(endpoint, mode, words):
 
 
 @pytest.mark.slow
-def test_a_local_model_streams_a_batch_and_stops_single_rows(tiny):  # noqa: F811
-    from tunewise.models.local import LocalModel
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_local_model_streams_a_batch_and_stops_single_rows(tiny, shared):  # noqa: F811
+    """A model of its own, and one of a base that adapters share (the server's)."""
+    from tunewise.models import load_models
 
-    model = LocalModel(str(tiny))
+    model = load_models(str(tiny), {"": None})[""] if shared else load_model(str(tiny))
     prompts = [[{"role": "user", "content": text}] for text in ("a", "a longer question", "b")]
     plain = model.generate(prompts, Decoding(max_new_tokens=24))
     told: list[list[str]] = [[], [], []]
