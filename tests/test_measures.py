@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -189,6 +190,18 @@ def test_support_sees_numbers_negations_and_both_languages():
     assert support("现场退货保留十天。", ["现场退货保留10天。"]) == 1
     assert support("现场退货保留十二天。", ["现场退货保留10天。"]) == 0
     assert support("The moon is made of cheese.", [passage]) < THRESHOLD
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_from_nowhere_in_what_was_labelled_as_grounded(language):
+    rows = [row for row in labelled(language) if row.label == "g"]
+    flagged = [row.sentence for row in rows
+               if unknown_numbers(row.sentence, [row.section]) or unknown_names(row.sentence, [row.section])]
+    assert not flagged
+    section = re.compile(r"\d+(?:\.\d+)?")
+    changed = [row for row in labelled(language) if row.label == "c"
+               and set(section.findall(row.sentence)) - set(section.findall(row.section))]
+    assert len(changed) >= 9 and all(unknown_numbers(row.sentence, [row.section]) for row in changed)
 
 
 def test_judge_and_entailment_are_closures():
