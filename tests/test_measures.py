@@ -77,6 +77,8 @@ def test_number_rule(rule, text, right):
 def test_number_rule_refuses_nonsense():
     bad = {"value": "x", "tolerance": -1, "unit": "parsec", "valeu": 3}
     assert len(check_rules((("number", bad),))) == 4
+    with pytest.raises(DataMistake, match="valeu"):
+        score(ask("3", rules={"number": json.dumps({"valeu": 3})}), said("3"))
     with pytest.raises(DataMistake, match="holds no number"):
         score(ask("blue", rules={"number": True}), said("3"))
 

@@ -1,7 +1,7 @@
 """Questions × approaches → measured runs → comparison → recommendation: the main job, written down once.
 
 Every run has a folder of its own under `.tunewise/runs`, named by what it measures; a finished one is read again, an
-interrupted one goes on where it stopped. Models are loaded one at a time.
+interrupted one goes on where it stopped. Models are loaded one at a time, and approaches on one model share it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Plan, build, plan
 from tunewise.machine import machine, peak_memory, reset_peak, versions
-from tunewise.models import describe_model, is_local, load_model
+from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
@@ -92,17 +92,19 @@ def compare(
                     faults=tuple(faults),
                 )
         runs: list[Run] = []
+        held: dict[tuple[str, str], Model] = {}
         scored = partial(score, glossary=glossary, entails=load_nli(entailment) if entailment else None)
         for approach in sorted(chosen, key=_effort):
             own = [
-                _measure(project, one, questions, asked, books, scored, folder, progress, seed=seed, reader=entailment)
+                _measure(project, one, questions, asked, books, scored, folder, progress, seed=seed, reader=entailment,
+                         held=held)
                 for seed, one in enumerate(_seeds(approach, project.seeds))
             ]
             runs += own
             if on_standing is not None:
                 on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
-        null = _measure(project, again, questions, asked, books, scored, folder, progress, reader=entailment)
+        null = _measure(project, again, questions, asked, books, scored, folder, progress, reader=entailment, held=held)
     write_json(
         folder / "last.json",
         {
@@ -194,6 +196,7 @@ def _measure(
     *,
     seed: int = 0,
     reader: str | None = None,
+    held: dict[tuple[str, str], Model],
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
@@ -201,6 +204,10 @@ def _measure(
     adapter: Path | None = None
     if approach.recipe:
         made = plan(project, approach, questions, books=books, seed=seed)
+        if not (made.folder / "tunewise.json").is_file():
+            # Training needs the memory, in its own process.
+            held.clear()
+            gc.collect()
         adapter = build(made, progress=progress)
         cost, trained_on = _training_cost(made, adapter), frozenset(row.question for row in made.rows)
     if approach.index:
@@ -229,7 +236,7 @@ def _measure(
     reset_peak()
     phase = f"answer {approach.name}"
     progress(phase, 0, len(asked))
-    model = load_model(approach.model, adapter=adapter, journal=place / "replies.jsonl")
+    model = _loaded(approach.model, adapter, held, journal=place / "replies.jsonl")
     retriever = books.retriever(approach.retrieval, model.count_tokens) if approach.index and books else None
     ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
     alone = _alone(ask, asked) if is_local(approach.model) else ()
@@ -254,6 +261,18 @@ def _measure(
     del model, ask, retriever
     gc.collect()
     return run
+
+
+def _loaded(name: str, adapter: Path | None, held: dict[tuple[str, str], Model], *, journal: Path) -> Model:
+    """The model of an approach: the one that is held where it is the same, else a fresh one in its place."""
+    if not is_local(name):
+        return load_model(name, adapter=adapter, journal=journal)
+    key = (name, str(adapter or ""))
+    if key not in held:
+        held.clear()
+        gc.collect()
+        held[key] = load_model(name, adapter=adapter)
+    return held[key]
 
 
 def _alone(ask: Ask, questions: Sequence[Question]) -> tuple[float, ...]:
