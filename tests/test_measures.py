@@ -65,6 +65,9 @@ def test_quantities(text, found):
     ({"value": 24, "unit": "months"}, "2", 0),
     ({"value": -12.6, "tolerance": "1%", "unit": "million"}, "(12.55) million", 1),
     ({"value": 100}, "1 or 2 or 3 or 100", 0),
+    ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "$1,496.5", 1),
+    ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "1.4965 billion", 1),
+    ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "1,496.5 thousand", 0),
     (True, "it is two years", 1),
     (True, "it is 23 months", 0),
 ])
@@ -88,6 +91,8 @@ def test_lists():
     assert list_scores("Red, navy and salt and pepper", wanted) == {"list_f1": 1.0, "list_exact": 1.0}
     assert list_scores("- red\n- green", wanted)["list_f1"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
     assert list_scores("nothing", wanted)["list_f1"] == 0
+    assert items_of("73,260, 57,768 and time-and-material") == ["73,260", "57,768", "time-and-material"]
+    assert items_of("106.4, 70.5") == ["106.4", "70.5"]
     assert items_of("1. 红色\n2. 蓝色、绿色") == ["红色", "蓝色", "绿色"]
     scores = score(ask("红色、蓝色和绿色", rules={"list": True}, language="zh"), said("绿色，蓝色，红色"))
     assert scores["list_exact"] == scores["correct"] == scores["quality"] == 1
