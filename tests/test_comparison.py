@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
-from tunewise.comparison import (
-    AGAIN,
-    clusters_of,
-    compare,
-    complexity,
-    expected_detectable,
-    total_cost,
-    update_seconds,
-)
+from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable
+from tunewise.costs import complexity, total_cost, update_seconds
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
 
@@ -86,6 +79,7 @@ def test_standings_strata_and_differences():
     assert set(best.strata) == {
         "need=facts", "need=form", "kind=name", "kind=number", "kind=none", "language=en", "language=zh",
         "answerable=yes", "answerable=no", "documents=seen", "documents=untouched",
+        "without-documents=yes", "without-documents=no",
     }
     assert best.strata["documents=seen"]["quality"].n == 6
     assert best.strata["documents=untouched"]["quality"].n == 114, "unanswerable questions are about no document"

@@ -140,8 +140,8 @@ def test_limit_keeps_all_kinds(project):
 def test_what_cannot_be_tuned_says_so(project):
     with pytest.raises(ModelMistake, match="echo"):
         tune(project, "sft")
-    with pytest.raises(ConfigMistake, match="dpo"):
-        tune(project, "dpo")
+    with pytest.raises(ConfigMistake, match="lorra"):
+        tune(project, "lorra")
 
 
 def test_nothing_was_ingested_or_compared(tmp_path):
@@ -215,8 +215,11 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
         planned.append((approach.name, seed))
         return Made()
 
-    def build(made, *, progress):
-        return project.root / f"adapter-{planned[-1][1]}"
+    def build(made, *, progress, note):
+        folder = project.root / f"adapter-{planned[-1][1]}"
+        folder.mkdir(exist_ok=True)
+        (folder / "tunewise.json").write_text('{"questions": []}', encoding="utf-8")
+        return folder
 
     class Forgetful(Echo):
         def __init__(self, seed):
@@ -228,7 +231,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
 
     monkeypatch.setattr(module, "plan", plan)
     monkeypatch.setattr(module, "build", build)
-    monkeypatch.setattr(module, "_training_cost", lambda made, adapter: Cost(labels=1))
+    monkeypatch.setattr(module, "_training_cost", lambda adapter: Cost(labels=1))
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
     monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
         int(adapter.name[-1]) if adapter else 0))

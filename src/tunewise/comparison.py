@@ -17,8 +17,18 @@ from itertools import combinations
 
 import numpy as np
 
+from tunewise.costs import at_volume, bill, complexity
 from tunewise.errors import DataMistake, GateFailed
-from tunewise.nouns import Approach, Comparison, Cost, Difference, Estimate, Needs, Question, Row, Run, Standing
+from tunewise.nouns import (
+    Comparison,
+    Difference,
+    Estimate,
+    Needs,
+    Question,
+    Row,
+    Run,
+    Standing,
+)
 from tunewise.seeds import over_seeds, seed_sd
 from tunewise.statistics import (
     LEVEL,
@@ -32,6 +42,7 @@ from tunewise.statistics import (
     paired,
     questions_needed,
 )
+from tunewise.strata import strata_of
 
 AGAIN = " (again)"
 """Suffix of the name of a run that repeats another one: the self-test of the report."""
@@ -62,34 +73,6 @@ def weights_of(questions: Sequence[Question], needs: Needs) -> np.ndarray:
         raise DataMistake("the weights of the needs leave no question to decide by",
                           tip="give a positive weight to a need that the questions have")
     return found
-
-
-def update_seconds(approach: Approach, cost: Cost) -> float:
-    """Machine seconds until one changed fact is in the answers: indexing where there is an index (at most that of all
-    documents), training again where the adapter alone holds the facts, 0 for a prompt that holds none."""
-    return cost.index_seconds if approach.index else cost.train_seconds if approach.adapter or approach.recipe else 0.0
-
-
-def total_cost(approach: Approach, cost: Cost, seconds: float, needs: Needs) -> float:
-    """Money over `Needs.months`: labels, setting up, answering (`seconds` of machine time per answer) and updates."""
-    hours = cost.train_seconds + cost.index_seconds
-    hours += needs.answers_per_month * needs.months * seconds
-    hours += needs.updates_per_month * needs.months * update_seconds(approach, cost)
-    return cost.labels * needs.price_label + hours / 3600 * needs.price_cpu_hour
-
-
-def complexity(approach: Approach) -> int:
-    """How much there is to look after: 0 a prompt, 1 an index, 2 an adapter, 3 both."""
-    return bool(approach.index) + 2 * bool(approach.adapter or approach.recipe)
-
-
-def seconds_per_answer(rows: Sequence[Row]) -> float:
-    """Mean machine seconds of the answers that did not fail (as measured, in batches)."""
-    seconds = [row.answer.seconds for row in rows if row.answer.error is None]
-    return float(np.mean(seconds)) if seconds else 0.0
-
-
-# ------------------------------------------------------------------------------------------- refusals
 
 
 def _some(ids: Sequence[str]) -> str:
@@ -146,20 +129,6 @@ def expected_detectable(questions: Sequence[Question], approaches: int) -> float
 
 
 # ------------------------------------------------------------------------------------------- standings
-
-
-def _strata(questions: Sequence[Question], train_questions: Sequence[Question]) -> dict[str, list[int]]:
-    """Places of the questions of each stratum. "seen" documents are those that some training question is about."""
-    learned = {name for question in train_questions for name in question.documents}
-    found: dict[str, list[int]] = {}
-    for place, question in enumerate(questions):
-        keys = [f"need={question.need}", f"kind={question.kind}", f"language={question.language}",
-                f"answerable={'yes' if question.answerable else 'no'}"]
-        if learned and question.documents:
-            keys.append(f"documents={'seen' if learned & set(question.documents) else 'untouched'}")
-        for key in keys:
-            found.setdefault(key, []).append(place)
-    return {key: found[key] for key in sorted(found)}
 
 
 def _matrix(runs: Sequence[Run], questions: Sequence[Question]) -> tuple[list[tuple[int, str]], np.ndarray]:
@@ -242,9 +211,11 @@ def compare(
         notes.append(f"The overall {metric} weighs needs: facts {needs.weight_facts:g}, form {needs.weight_form:g}, "
                      f"terms {needs.weight_terms:g}.")
     strata: list[dict[str, Mapping[str, Estimate]]] = [{} for _ in runs]
-    for key, places in _strata(questions, train_questions).items():
+    places_of = strata_of(questions, train_questions, runs)
+    for key, places in places_of.items():
         part = [clusters[place] for place in places]
-        for i, found in enumerate(_estimates(columns, values[places], part, len(runs), seed=seed, resamples=1000)):
+        for i, found in enumerate(_estimates(columns, values[list(places)], part, len(runs), seed=seed,
+                                             resamples=1000)):
             strata[i][key] = found
     scores = {run.approach.name: values[:, columns.index((i, metric))] for i, run in enumerate(runs)}
     results, adjusted = _pairs(scores, clusters, weights, seed)
@@ -255,7 +226,7 @@ def compare(
     order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
     best = runs[order[0]].approach.name
     cheapest = min(runs, key=lambda run: (
-        total_cost(run.approach, run.cost, seconds_per_answer(run.rows), needs), complexity(run.approach),
+        at_volume(bill(run.approach, run.cost, run.rows, needs), needs), complexity(run.approach),
         run.approach.name,
     )).approach.name
     standings = []
@@ -285,6 +256,7 @@ def compare(
                   "clusters": codes(clusters)[1]},
         null=null,
         notes=tuple(notes),
+        places=places_of,
     )
 
 
@@ -351,7 +323,4 @@ def _null(
                        adjusted[frozenset(scores)], needs)
 
 
-__all__ = [
-    "clusters_of", "compare", "complexity", "expected_detectable", "seconds_per_answer", "total_cost", "update_seconds",
-    "weights_of",
-]
+__all__ = ["clusters_of", "compare", "expected_detectable", "weights_of"]

@@ -7,6 +7,7 @@ every reply is on the disk before it is handed on, so that a killed process pays
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -15,13 +16,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tunewise.errors import ConfigMistake, Failed, ModelMistake
 from tunewise.models import Generated
 from tunewise.nouns import Decoding
 from tunewise.store import append_jsonl, fingerprint, recover_jsonl
+
+if TYPE_CHECKING:
+    from tunewise.models.streaming import Listener
 
 _TRIES = 4
 _PARALLEL = 4
@@ -62,6 +66,20 @@ class Endpoint:
 
     def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
         """One completion for each list of messages, in their order."""
+        self._connect()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return list(pool.map(lambda messages: self._kept(messages, decoding), prompts))
+
+    def stream(
+        self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding, listeners: Sequence[Listener]
+    ) -> list[Generated]:
+        """As `generate`, and each listener is told its text as it arrives; its connection is closed when it stops."""
+        self._connect()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            pairs = zip(prompts, listeners, strict=True)
+            return list(pool.map(lambda pair: self._streamed(pair[0], decoding, pair[1]), pairs))
+
+    def _connect(self) -> None:
         import httpx
 
         if self._client is None:
@@ -69,8 +87,6 @@ class Endpoint:
             self._client = httpx.Client(
                 timeout=self._seconds, headers={"Authorization": f"Bearer {key}"} if key else {}, follow_redirects=False
             )
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            return list(pool.map(lambda messages: self._kept(messages, decoding), prompts))
 
     def _kept(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
         if self._journal is None:
@@ -83,10 +99,48 @@ class Endpoint:
                 self._known[asked] = reply
         return self._known[asked]
 
-    def _one(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+    def _streamed(self, messages: list[dict[str, str]], decoding: Decoding, listener: Listener) -> Generated:
         import httpx
 
-        body = {
+        start = time.perf_counter()
+        body = self._body(messages, decoding) | {"stream": True, "stream_options": {"include_usage": True}}
+        text, usage, ended = "", {}, False
+        try:
+            with self._client.stream("POST", f"{self._base}/chat/completions", json=body) as reply:
+                if reply.status_code != 200:
+                    # Nothing was told yet: the patient way retries, and says what is wrong.
+                    return self._one(messages, decoding)
+                for line in reply.iter_lines():
+                    if listener.stopped():
+                        break
+                    data = line.removeprefix("data:").strip()
+                    if not line.startswith("data:") or not data:
+                        continue
+                    if data == "[DONE]":
+                        ended = True
+                        break
+                    event = json.loads(data)
+                    if event.get("error"):
+                        raise Failed(f"{self._shown} broke off: {str(event['error'])[:200]}")
+                    usage = event.get("usage") or usage
+                    for choice in event.get("choices") or ():
+                        text += (choice.get("delta") or {}).get("content") or ""
+                        ended = ended or choice.get("finish_reason") is not None
+                    listener.tell(text)
+        except httpx.TransportError as error:
+            raise Failed(f"{self._shown} broke off: {type(error).__name__}", tip="is the server running?") from error
+        except (ValueError, AttributeError, TypeError) as error:
+            raise Failed(f"{self._shown} streamed something that is no chat completion") from error
+        if not ended and not listener.stopped():
+            raise Failed(f"{self._shown} broke off in the middle of an answer", tip="ask again")
+        counted = sum(self.count_tokens(message["content"]) for message in messages)
+        return Generated(
+            text.strip(), int(usage.get("prompt_tokens") or counted),
+            int(usage.get("completion_tokens") or self.count_tokens(text)), time.perf_counter() - start,
+        )
+
+    def _body(self, messages: list[dict[str, str]], decoding: Decoding) -> dict[str, Any]:
+        return {
             "model": self._model,
             "messages": messages,
             "max_tokens": decoding.max_new_tokens,
@@ -94,6 +148,11 @@ class Endpoint:
             "seed": decoding.seed,
             "stream": False,
         }
+
+    def _one(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+        import httpx
+
+        body = self._body(messages, decoding)
         start = time.perf_counter()
         for attempt in range(_TRIES):
             last = attempt == _TRIES - 1

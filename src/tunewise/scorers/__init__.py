@@ -79,6 +79,7 @@ METRICS: dict[str, Metric] = {
         Metric("forbidden_terms", "forbidden variants", "使用禁用变体", False),
         Metric("term_precision", "key-term precision", "关键术语精确率"),
         Metric("recall", "retrieval recall", "检索召回率"),
+        Metric("recall_per_1000_chars", "recall per 1,000 characters", "每千字召回率", True, "per 1000"),
         Metric("mrr", "retrieval MRR", "检索 MRR"),
         Metric("ndcg", "retrieval nDCG", "检索 nDCG"),
         Metric("citation_precision", "citation precision", "引用精确率"),

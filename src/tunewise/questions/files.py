@@ -1,4 +1,4 @@
-"""Question files: read, check against the documents, split by fact and document, find leaks, import.
+"""Question files: read, write, check against the documents, bring in a set of the form X.questions.jsonl.
 
 Knows nothing about models or scores. Every fault of a file is reported at once, with its line.
 """
@@ -6,12 +6,10 @@ Knows nothing about models or scores. Every fault of a file is reported at once,
 from __future__ import annotations
 
 import json
-import random
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,6 @@ from tunewise.nouns import Gold, Question, to_json
 from tunewise.store import write_text
 
 FIELDS = tuple(field.name for field in fields(Question))
-NEAR = 0.6
-"""Jaccard similarity of two questions' character 4-grams from which they count as nearly the same wording."""
 
 
 def _question(value: Any) -> Question:
@@ -58,10 +54,20 @@ def _question(value: Any) -> Question:
             )
         ),
         groups=tuple(value.get("groups", [])),
+        history=_history(value.get("history", [])),
     )
     if question.answerable and not question.answers:
         raise ValueError('it has no answers; an unanswerable question says "answerable": false')
     return question
+
+
+def _history(turns: Any) -> tuple[tuple[str, str], ...]:
+    good = isinstance(turns, list) and all(
+        isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn) for turn in turns
+    )
+    if not good:
+        raise ValueError("'history' is a list of [question, answer]")
+    return tuple((asked, answered) for asked, answered in turns)
 
 
 def load_questions(path: Path) -> list[Question]:
@@ -149,128 +155,6 @@ def check_questions(questions: Sequence[Question], documents: Mapping[str, str])
 def _words(text: str) -> set[str]:
     plain = unicodedata.normalize("NFKC", text).casefold()
     return set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", plain))
-
-
-def _grams(text: str, n: int = 4) -> frozenset[str]:
-    plain = "".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
-    size = 2 if re.search(r"[一-鿿]", plain) else n
-    return frozenset(plain[i : i + size] for i in range(max(1, len(plain) - size + 1)))
-
-
-def find_leaks(train: Sequence[Question], test: Sequence[Question]) -> list[tuple[str, str, str]]:
-    """Pairs (train id, test id, why) where training would see a test question's fact or nearly its wording."""
-    leaks = []
-    by_document: dict[str, list[tuple[Gold, Question]]] = defaultdict(list)
-    inverted: dict[str, list[int]] = defaultdict(list)
-    grams = [_grams(question.question) for question in train]
-    for number, question in enumerate(train):
-        for gold in question.gold:
-            if gold.end:
-                by_document[gold.document].append((gold, question))
-        for gram in grams[number]:
-            inverted[gram].append(number)
-    for question in test:
-        for gold in question.gold:
-            for other, learned in by_document.get(gold.document, ()):
-                if gold.end and other.start < gold.end and gold.start < other.end:
-                    leaks.append(
-                        (
-                            learned.id,
-                            question.id,
-                            f"both rest on {gold.document} {max(gold.start, other.start)}..{min(gold.end, other.end)}",
-                        )
-                    )
-        wanted = _grams(question.question)
-        shared: dict[int, int] = defaultdict(int)
-        for gram in wanted:
-            for number in inverted.get(gram, ()):
-                shared[number] += 1
-        for number, common in shared.items():
-            alike = common / (len(wanted) + len(grams[number]) - common)
-            if alike >= NEAR:
-                leaks.append((train[number].id, question.id, f"nearly the same wording ({alike:.2f})"))
-    return list(dict.fromkeys(leaks))
-
-
-def split_questions(
-    questions: Sequence[Question],
-    *,
-    seed: int = 0,
-    test: float = 0.4,
-    validation: float = 0.15,
-    untouched: float = 0.35,
-) -> list[Question]:
-    """The same questions with `split` set, so that no training question leaks into validation or test.
-
-    Questions that share a gold span or nearly their wording stay together (connected components). First, whole
-    documents go to the test side until `untouched` of the test questions come from documents that no training question
-    touches; then components are dealt out within each kind until the shares are met. Deterministic for a seed.
-    """
-    order = random.Random(seed)
-    group = _components(questions)
-    members: dict[int, list[Question]] = defaultdict(list)
-    for question, root in zip(questions, group, strict=True):
-        members[root].append(question)
-    wanted = {"test": test * len(questions), "validation": validation * len(questions)}
-
-    # 1. Untouched documents: each document taken whole, with every component that touches it.
-    by_document: dict[str, set[int]] = defaultdict(set)
-    for root, some in members.items():
-        for question in some:
-            for document in question.documents:
-                by_document[document].add(root)
-    documents = sorted(by_document)
-    order.shuffle(documents)
-    split: dict[int, str] = {}
-    reserved: set[str] = set()
-    for document in documents:
-        held = sum(
-            1 for root, where in split.items() for q in members[root] if q.documents and set(q.documents) <= reserved
-        )
-        if held >= untouched * wanted["test"]:
-            break
-        taking = set(split) | by_document[document]
-        if sum(len(members[root]) for root in taking) > wanted["test"]:
-            continue  # this document alone would eat up the test share, and leave nothing to learn from
-        reserved.add(document)
-        for root in by_document[document]:
-            split[root] = "test"
-
-    # 2. The rest, kind by kind, largest components first, to the split that is furthest from its share of this kind.
-    shares = {"test": test, "validation": validation, "train": max(0.0, 1 - test - validation)}
-    rest = [root for root in sorted(members) if root not in split]
-    order.shuffle(rest)
-    rest.sort(key=lambda root: -len(members[root]))
-    total: dict[tuple[str, str], int] = defaultdict(int)
-    count: dict[str, int] = defaultdict(int)
-    for question in questions:
-        count[question.kind] += 1
-    for root, where in split.items():
-        for question in members[root]:
-            total[where, question.kind] += 1
-    for root in rest:
-        kind = members[root][0].kind
-        where = max(shares, key=lambda name: shares[name] * count[kind] - total[name, kind])
-        split[root] = where
-        for question in members[root]:
-            total[where, question.kind] += 1
-    return [replace(question, split=split[root]) for question, root in zip(questions, group, strict=True)]
-
-
-def _components(questions: Sequence[Question]) -> list[int]:
-    parent = list(range(len(questions)))
-
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    position = {question.id: i for i, question in enumerate(questions)}
-    for a, b, _ in find_leaks(questions, questions):
-        if a != b:
-            parent[find(position[a])] = find(position[b])
-    return [find(i) for i in range(len(questions))]
 
 
 def _value_rules(value: Mapping[str, Any], answers: Sequence[str]) -> tuple[tuple[str, Any], ...]:
