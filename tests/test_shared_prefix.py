@@ -45,6 +45,7 @@ def test_answers_are_the_same_with_and_without(folder, monkeypatch):
     prompts = [[{"role": "user", "content": f"{lead} {' '.join(WORDS[i : 2 * i + 1])}"}] for i in range(1, 9)]
     decoding = Decoding(max_new_tokens=12)
     alone = [model.generate([prompt], decoding)[0].text for prompt in prompts]
+    monkeypatch.setattr(local, "SHARED", 64)
     calls = []
     forward = model.model.generate
     monkeypatch.setattr(model.model, "generate", lambda **how: calls.append("past_key_values" in how) or forward(**how))
