@@ -205,6 +205,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     from tunewise.jobs import compare as module
     from tunewise.models.echo import Echo
     from tunewise.nouns import Cost
+    from tunewise.store import write_json
 
     planned = []
 
@@ -217,8 +218,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
 
     def build(made, *, progress, note):
         folder = project.root / f"adapter-{planned[-1][1]}"
-        folder.mkdir(exist_ok=True)
-        (folder / "tunewise.json").write_text('{"questions": []}', encoding="utf-8")
+        write_json(folder / "tunewise.json", {"questions": []})
         return folder
 
     class Forgetful(Echo):
