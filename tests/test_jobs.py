@@ -210,7 +210,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     planned = []
 
     class Made:
-        rows = ()
+        rows, folder = (), project.root / "nowhere"
 
     def plan(project, approach, questions, *, books, seed=0):
         planned.append((approach.name, seed))
@@ -244,3 +244,17 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     standings = {s.approach.name: s for s in result.comparison.standings}
     assert set(standings) == {"rag", "raft"} and standings["raft"].seed_sd > 0 and standings["rag"].seed_sd is None
     assert last(tuned).comparison.standings == result.comparison.standings
+
+
+def test_approaches_on_one_model_share_it(monkeypatch, tmp_path):
+    from tunewise.jobs import compare as module
+
+    loads = []
+    monkeypatch.setattr(module, "load_model", lambda name, **how: loads.append((name, how)) or object())
+    held = {}
+    first = module._loaded("smollm2", None, held, journal=tmp_path)
+    assert module._loaded("smollm2", None, held, journal=tmp_path) is first and len(loads) == 1
+    tuned = module._loaded("smollm2", tmp_path / "a", held, journal=tmp_path)
+    assert tuned is not first and list(held.values()) == [tuned], "one at a time"
+    module._loaded("openai:m", None, held, journal=tmp_path)
+    assert loads[-1] == ("openai:m", {"adapter": None, "journal": tmp_path}) and list(held.values()) == [tuned]
