@@ -64,6 +64,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "import_longest": ("longest: {count} tokens", "最长 {count} 个词元"),
     "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
+    "generate_nothing": ("{model} wrote nothing usable: take a larger model, or leave --model out",
+                         "{model} 没有写出可用的问题：请换更大的模型，或去掉 --model"),
     "generate_done": ("{count} new questions in {path} ({known} stood there before)",
                       "{path} 中新增 {count} 个问题（此前已有 {known} 个）"),
     "split_done": (
