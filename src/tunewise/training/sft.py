@@ -159,6 +159,8 @@ def train(
         whole=settings.method == "p-tuning",
     )
 
+    order = _order(items, batch=size, rows=steps * size * accumulation, seed=settings.seed)
+
     def make(size: int, accumulation: int, callback: Any) -> Any:
         given = arguments(
             settings,
@@ -171,8 +173,8 @@ def train(
         )
         trainer = transformers.Trainer(
             model=worn,
-            args=transformers.TrainingArguments(**{"train_sampling_strategy": "group_by_length"} | given),
-            train_dataset=items,
+            args=transformers.TrainingArguments(**{"train_sampling_strategy": "sequential"} | given),
+            train_dataset=order,
             eval_dataset=looks or None,
             processing_class=tokenizer,
             data_collator=batches,
@@ -221,6 +223,23 @@ def train(
     )
     clear(folder / "checkpoints")
     return folder
+
+
+def _order(items: Sequence[dict[str, Any]], *, batch: int, rows: int, seed: int) -> list[dict[str, Any]]:
+    """The items of the whole run in their order: every epoch dealt anew, items of similar length side by side.
+
+    The order is laid down beforehand because the library's own sampler by length cannot go on in the middle of an
+    epoch: a run that was killed there would see other rows than one that was not.
+    """
+    torch = need("torch", feature="training", extra="train")
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+
+    lengths = [len(item["input_ids"]) for item in items]
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = []
+    while len(order) < rows:
+        order += get_length_grouped_indices(lengths, batch, generator=generator)
+    return [items[i] for i in order[:rows]]
 
 
 def _plain(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
