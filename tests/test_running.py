@@ -1,4 +1,4 @@
-"""A training that is stopped: killed, damaged, out of memory or disk, it goes on to the same weights or says why not."""
+"""A training that is stopped (killed, damaged, no memory, no disk) goes on to the same weights or says why not."""
 
 import json
 import multiprocessing

@@ -79,7 +79,7 @@ def arguments(
         "max_steps": steps,
         "learning_rate": settings.rate,
         "lr_scheduler_type": "linear",
-        "warmup_steps": max(1, round(settings.warmup * steps)),
+        "warmup_steps": round(settings.warmup * steps),
         "per_device_train_batch_size": size,
         "per_device_eval_batch_size": size,
         "gradient_accumulation_steps": accumulation,
