@@ -135,3 +135,27 @@ def test_names_in_the_project_file_are_those_of_the_training_room():
 
     assert set(project.RECIPES) == set(RECIPES) and set(project.METHODS) == set(METHODS)
     assert {name for name, method in METHODS.items() if method.virtual} == set(VIRTUAL)
+
+
+def test_a_judge_rewards_with_its_number(monkeypatch):
+    from tunewise.errors import Failed
+    from tunewise.jobs import rewards
+    from tunewise.models import Generated
+
+    seen, replies = [], ["7", "Score: 10", "no idea"]
+
+    class Judge:
+        def generate(self, prompts, decoding):
+            seen.append(prompts[0][0]["content"])
+            return [Generated(replies.pop(0), 1, 1, 0.0)]
+
+    monkeypatch.setattr(rewards, "_judge", lambda name: Judge())
+    given = {"questions": {"a1": answerable(1)}, "template": "grounded", "judge": "openai:big"}
+    assert rewards.judged("a1", "5 EUR [1]", **given) == 0.7
+    assert rewards.judged("a1", "", **given) == 1.0
+    assert "Correct answer: 5 EUR" in seen[0] and "Given answer: 5 EUR [1]" in seen[0]
+    with pytest.raises(Failed, match="openai:big"):
+        rewards.judged("a1", "x", **given)
+    del given["judge"]
+    assert rewards.quality_of("a1", "5 EUR [1]", **given) == 1.0
+    assert rewards.quality_of("a1", "Not in the documents.", **given) == 0.0

@@ -223,3 +223,14 @@ def test_what_is_derived_is_said_and_estimates_hold(whole, tiny, tmp_path):
     )
     assert made["settings"]["rate"] > 0 and made["utilisation"] > 0
     assert about(whole)["questions"] == sorted(q.id for q in QUESTIONS)
+
+
+def test_short_memory_makes_smaller_batches_and_then_checkpoints_activations(tiny, tmp_path, monkeypatch):
+    from tunewise.training import estimate
+
+    monkeypatch.setattr(estimate, "free_memory", lambda device: 1000)
+    notes = []
+    settings = TrainingSettings(epochs=1, rate=5e-2, batch=4, rank=2, share=False, freeze=False, patience=0)
+    made = about(run(tiny, tmp_path / "out", settings=settings, notes=notes))
+    assert made["batch"] == [1, 4] and made["steps"] == 3
+    assert "gradient checkpointing on: memory is short" in notes

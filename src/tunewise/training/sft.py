@@ -111,38 +111,48 @@ def train(
     rate = estimate.matrix_rate(
         getattr(torch, opened.dtype), config.hidden_size, config.intermediate_size, device=str(model.device.type)
     )
-    work = estimate.Work(
-        rows=len(rows),
-        tokens=computed,
-        kept=labelled,
-        longest=max(len(i["input_ids"]) for i in items),
-        largest_batch=size * max(len(i["input_ids"]) for i in items),
-    )
+    width = max(len(item["input_ids"]) for item in items)
+    labels = max(sum(label != IGNORED for label in i["labels"]) for i in items)
+    reached = config.num_hidden_layers if method.virtual else top
+    work = estimate.Work(rows=len(rows), tokens=computed, kept=labelled, longest=width)
     flops = estimate.operations(
         config,
         work,
         trained=trained,
-        top=config.num_hidden_layers if method.virtual else top,
+        top=reached,
         cached=cached,
         weights=settings.method == "full",
         epochs=settings.epochs,
     )
     seconds = estimate.time_bounds(flops, rate)
-    memory = estimate.memory_bounds(
-        config,
-        work,
-        now=peak_memory(),
-        trained=trained,
-        top=config.num_hidden_layers if method.virtual else top,
-        itemsize=itemsize,
-        cached=cached,
-        checkpointing=False,
-        kept=size * max(len(i["completion"]) for i in _plain(items)),
-    )
+    now, free = peak_memory(), estimate.free_memory(str(model.device.type))
+
+    def needed(size: int, checkpointing: bool) -> estimate.Bounds:
+        return estimate.memory_bounds(
+            config,
+            work,
+            batch=size * width,
+            now=now,
+            trained=trained,
+            top=reached,
+            itemsize=itemsize,
+            cached=cached,
+            checkpointing=checkpointing,
+            kept=size * labels,
+        )
+
+    # The order of rows depends on the step alone, so that it is the same whatever memory is free today.
+    order = _order(items, batch=size * accumulation, rows=steps * size * accumulation, seed=settings.seed)
+    while size > 1 and needed(size, False).high - now > free:
+        size, accumulation = -(-size // 2), accumulation * 2
+    checkpointing = needed(size, False).high - now > free and not method.virtual
+    memory = needed(size, checkpointing)
     note(
         f"{len(rows)} rows, {alone:,} tokens; batch {size} × {accumulation} accumulated "
-        f"({settings.batch} rows a step, at most {BATCH_TOKENS} tokens at once), {steps} steps"
+        f"({settings.batch} rows a step, {BATCH_TOKENS} tokens at once at most, {free / 1e9:.1f} GB free), "
+        f"{steps} steps"
     )
+    note(f"gradient checkpointing {'on: memory is short' if checkpointing else 'off: memory is enough'}")
     note(
         f"estimate: {seconds.low / 60:.1f} to {seconds.high / 60:.1f} minutes, "
         f"{memory.low / 1e9:.1f} to {memory.high / 1e9:.1f} GB "
@@ -159,8 +169,6 @@ def train(
         whole=settings.method == "p-tuning",
     )
 
-    order = _order(items, batch=size, rows=steps * size * accumulation, seed=settings.seed)
-
     def make(size: int, accumulation: int, callback: Any) -> Any:
         given = arguments(
             settings,
@@ -170,6 +178,7 @@ def train(
             accumulation=accumulation,
             dtype=opened.dtype,
             looks=bool(looks),
+            checkpointing=checkpointing,
         )
         trainer = transformers.Trainer(
             model=worn,
@@ -240,10 +249,6 @@ def _order(items: Sequence[dict[str, Any]], *, batch: int, rows: int, seed: int)
     while len(order) < rows:
         order += get_length_grouped_indices(lengths, batch, generator=generator)
     return [items[i] for i in order[:rows]]
-
-
-def _plain(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"completion": [label for label in item["labels"] if label != IGNORED]} for item in items]
 
 
 def _shared(items: list[dict[str, Any]], alone: int, note: Note) -> list[dict[str, Any]]:
