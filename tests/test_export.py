@@ -143,6 +143,24 @@ def test_the_adapter_in_pefts_own_layout(world, tmp_path):
     assert run(world, tmp_path, "adapter", adapter="prompt").drift.agreement == 1
 
 
+def test_llama_cpp_reads_the_file_itself(world, tmp_path, monkeypatch):
+    pytest.importorskip("xllamacpp", reason="tunewise[llamacpp] is not installed")
+    from tunewise.models.local import LocalModel
+    from tunewise.training import drift, export
+
+    done = run(world, tmp_path, "gguf", quantisation="F16")
+    prompts = [[{"role": "user", "content": text}] for text in drift.PROMPTS]
+    reference = LocalModel(str(world / "base"), adapter=world / "lora")
+    assert drift.llama_cpp(reference, reference.model, done.folder / export.GGUF, prompts) > 0.6
+    # Another model's answers begin otherwise.
+    bare = LocalModel(str(world / "base"))
+    assert drift.llama_cpp(bare, bare.model, done.folder / export.GGUF, prompts) < 0.6
+    monkeypatch.setattr(drift, "llama_cpp", lambda *_: 0.0)
+    shutil.rmtree(done.folder)
+    with pytest.raises(GateFailed, match="llama.cpp"):
+        run(world, tmp_path, "gguf", quantisation="F16")
+
+
 def test_what_a_format_cannot_hold_is_refused(world, tmp_path):
     with pytest.raises(ModelMistake, match="virtual tokens"):
         run(world, tmp_path, "safetensors", adapter="prompt")

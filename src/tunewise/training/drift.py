@@ -6,8 +6,12 @@ the next-token distributions (mean Kullback-Leibler divergence, in nats) and the
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunewise.errors import GateFailed, need
@@ -23,6 +27,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "Q4_1": (0.5, 0.75),
 }
 """Beyond these an export is refused. Weights in 8 bits move little; 4 bits cost something, but not the language."""
+LLAMA_CPP_LEAST = 0.1
 PROMPTS = ("How long is a week?", "Name three colours.", "一周有几天？", "请说出三种颜色。")
 
 
@@ -78,6 +83,39 @@ def measure(reference: LocalModel, other: Any, prompts: Sequence[list[dict[str, 
         equal += int((one.argmax(-1) == two.argmax(-1)).sum())
         count += len(said)
     return Drift(max(0.0, divergence / count), equal / count, len(prompts), count)
+
+
+def llama_cpp(
+    reference: LocalModel, other: Any, gguf: Path, prompts: Sequence[list[dict[str, str]]]
+) -> float | None:
+    """The share of each answer's beginning that llama.cpp and `other` (the same file, read by transformers) have
+    alike, as a mean; None where llama.cpp is not installed.
+
+    It renders the chat template of the file itself and ends at the file's own end token. Greedy answers part at the
+    first near tie, so only a mean near zero says that something is wrong: gibberish begins at once.
+    """
+    if importlib.util.find_spec("xllamacpp") is None:
+        return None
+    xllamacpp = need("xllamacpp", feature="llama.cpp", extra="llamacpp")
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(gguf)
+    parameters.n_ctx, parameters.verbosity, parameters.warmup = 4096, -1, False
+    # It opens a port on 127.0.0.1: nobody else gets in.
+    parameters.api_keys = [secrets.token_urlsafe(32)]
+    parameters.endpoint_slots = parameters.endpoint_props = parameters.endpoint_metrics = False
+    server = xllamacpp.Server(parameters)
+    shares = []
+    for messages in prompts:
+        ids = greedy(other, prompt_tokens(reference.tokenizer, messages), ends=reference._ends,
+                     pad=reference.tokenizer.pad_token_id)
+        wanted = reference.tokenizer.decode(ids, skip_special_tokens=True)
+        reply = server.handle_chat_completions({"messages": messages, "temperature": 0, "max_tokens": NEW})
+        reply = json.loads(reply) if isinstance(reply, str) else reply
+        said = reply["choices"][0]["message"]["content"] or ""
+        alike = next((i for i, (a, b) in enumerate(zip(wanted, said, strict=False)) if a != b),
+                     min(len(wanted), len(said)))
+        shares.append(alike / max(1, len(wanted), len(said)))
+    return sum(shares) / len(shares)
 
 
 def refuse(found: Drift, kind: str) -> Drift:

@@ -160,7 +160,12 @@ def _gguf(
     # Both in float32: what is measured is the file, not the arithmetic.
     reference.model.float()
     other.to(reference.model.device)
-    return drift.refuse(drift.measure(reference, other, prompts), quantisation)
+    found = drift.refuse(drift.measure(reference, other, prompts), quantisation)
+    alike = drift.llama_cpp(reference, other, folder / GGUF, prompts)
+    if alike is not None and alike < drift.LLAMA_CPP_LEAST:
+        raise GateFailed(f"llama.cpp answers otherwise: {alike:.0%} of the answers' beginnings are alike",
+                         tip="nothing was exported")
+    return found
 
 
 def _adapter(
