@@ -75,8 +75,8 @@ def test_a_model_that_writes_nothing_usable_is_said(here, capsys):
 
 def test_ready_made_approaches_go_by_name(here, capsys):
     project = load_project(here)
-    assert {name: project.approach(name).decoding.marginal for name in KNOWN_APPROACHES} == {
-        "rag-sequence": "sequence", "rag-token": "token"}
+    for name in ("rag-sequence", "rag-token"):
+        assert name in KNOWN_APPROACHES and project.approach(name).decoding.marginal == name.removeprefix("rag-")
     assert project.approach("rag-sequence").decoding.beams == 3
     assert [one.name for one in project.approaches] == ["rag", "rag-token", "rag-sequence"]
     # One that the file does not name; and a model that gives no probabilities.

@@ -23,7 +23,13 @@ DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
 KNOWN_APPROACHES: dict[str, dict[str, Any]] = {
     "rag-sequence": {"prompt": "grounded", "index": True, "marginal": "sequence"},
     "rag-token": {"prompt": "grounded", "index": True, "marginal": "token"},
+    "rag-adaptive": {"prompt": "grounded", "index": True, "retrieval": {"gate": "adaptive"}},
+    "rag-diverse": {"prompt": "grounded", "index": True, "retrieval": {"diversity": 0.3}},
+    "rag-rewrite": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "rewrite"}},
+    "rag-decompose": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "decompose"}},
+    "rag-multi-query": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "multi-query"}},
+    "rag-hyde": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "hyde"}},
 }
-"""Further ones, compared only when they are named: `--approach rag-token`, or an empty [approaches.rag-token]."""
+"""Further ones, compared only when they are named: `--approach rag-adaptive`, or an empty [approaches.rag-adaptive]."""
 
 READY_MADE = DEFAULT_APPROACHES | KNOWN_APPROACHES

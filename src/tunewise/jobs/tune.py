@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
+from tunewise.jobs.fits import settled
 from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
@@ -64,10 +65,12 @@ def plan(
     *,
     books: Library | None,
     given: dict[str, Any] | None = None,
+    seed: int = 0,
 ) -> Plan:
     """Rows and settings of an approach's recipe on the training split of `questions`; most recipes need `books`.
 
-    `given` are settings that go over those of the project. `ConfigMistake` names what is unknown or missing.
+    `given` are settings that go over those of the project; `seed` is added to the settings' own: the same recipe,
+    trained again with other luck. `ConfigMistake` names what is unknown or missing.
     """
     from tunewise.training.leaving import adapter_identity
 
@@ -84,6 +87,9 @@ def plan(
         raise DataMistake("there is no training question", tip="tunewise questions split sets the splits")
     own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
     settings = _settings(project, recipe).but(own).but(given or {})
+    settings = settings.but({"seed": settings.seed + seed})
+    if books is not None:
+        approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
     parent = _parent(project, approach, questions, settings, books)
     source = recipe
     if recipe in PREFERENCES:

@@ -56,13 +56,20 @@ KNOWN = {
     "echo": "a fake that answers with the passage sentence nearest to the question; "
     "no weights, for tests and first tries",
     "openai:MODEL": "any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY; OLLAMA_HOST for ollama:MODEL)",
+    "gguf:smollm2": "the bundled model in llama.cpp (tunewise[llamacpp]), quick on a CPU, for serving; "
+    "gguf:PATH for any GGUF file",
     "FOLDER or HUB/ID": "a transformers folder on the disk, "
     "or a model of the hub that is in its cache or can be fetched",
 }
 
 
-def load_model(name: str, *, adapter: Path | None = None, cache: Path | None = None) -> Model:
-    """A model by name (see `KNOWN`), wearing an adapter folder if one is given; `ModelMistake` when there is none."""
+def load_model(
+    name: str, *, adapter: Path | None = None, cache: Path | None = None, journal: Path | None = None
+) -> Model:
+    """A model by name (see `KNOWN`), wearing an adapter folder if one is given; `ModelMistake` when there is none.
+
+    `journal`: a file that keeps the replies of an endpoint as they come, for a process that may be killed.
+    """
     if not is_local(name):
         if adapter is not None:
             raise ModelMistake(
@@ -73,9 +80,13 @@ def load_model(name: str, *, adapter: Path | None = None, cache: Path | None = N
             from tunewise.models.echo import Echo
 
             return Echo()
+        if name.startswith("gguf:"):
+            from tunewise.models.llamacpp import LlamaCpp
+
+            return LlamaCpp(name)
         from tunewise.models.endpoint import Endpoint
 
-        return Endpoint(name)
+        return Endpoint(name, journal=journal)
     from tunewise.models.local import LocalModel
 
     return LocalModel(name, adapter=adapter, cache=cache)
@@ -120,7 +131,7 @@ def renderer(name: str, *, cache: Path | None = None) -> Callable[[Sequence[dict
 
 def is_local(name: str) -> bool:
     """Whether a model's weights are on this machine, so that it can be tuned."""
-    return name != "echo" and not name.startswith(("openai:", "ollama:"))
+    return name != "echo" and not name.startswith(("openai:", "ollama:", "gguf:"))
 
 
 __all__ = [

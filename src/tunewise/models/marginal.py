@@ -56,7 +56,7 @@ def decode(
         found = method(model, [rows[i] for i in pack], [priors[i] for i in pack], decoding)
         seconds = (time.perf_counter() - start) / len(pack)
         for i, (tokens, posterior) in zip(pack, found, strict=True):
-            said = tokens[:-1] if tokens and tokens[-1] in model._ends else tokens
+            said = tokens[:-1] if tokens and tokens[-1] in model.ends else tokens
             text = model.tokenizer.decode(said, skip_special_tokens=True).strip()
             read = sum(map(len, rows[i]))
             done[i] = Marginal(Generated(text, read, len(said), seconds), tuple(posterior))
@@ -98,13 +98,13 @@ def _generate(model: LocalModel, rows: Sequence[Sequence[int]], decoding: Decodi
             inputs, worn = chains.virtual_inputs(worn, ids, mask), worn.get_base_model()
         out = worn.generate(
             **inputs, max_new_tokens=decoding.max_new_tokens, pad_token_id=model.tokenizer.pad_token_id,
-            eos_token_id=sorted(model._ends), **how,
+            eos_token_id=sorted(model.ends), **how,
         )
     produced = []
     # Given embeddings, generate returns the new tokens alone.
     given = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
     for row in out[:, given:].tolist():
-        end = next((place for place, token in enumerate(row) if token in model._ends), len(row))
+        end = next((place for place, token in enumerate(row) if token in model.ends), len(row))
         produced.append(row[: end + 1])
     return produced
 
@@ -158,7 +158,7 @@ def _token(
     torch = need("torch", feature="a local model", extra="local")
     transformers = need("transformers", feature="a local model", extra="local")
     sizes = [len(group) for group in groups]
-    mixture = _Mixture(sizes, priors, model._ends, decoding, model._device)
+    mixture = _Mixture(sizes, priors, model.ends, decoding, model._device)
     produced = _generate(
         model, [row for group in groups for row in group], decoding, do_sample=False, temperature=None, top_p=None,
         top_k=None, logits_processor=transformers.LogitsProcessorList([mixture]),

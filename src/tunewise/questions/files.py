@@ -54,10 +54,20 @@ def _question(value: Any) -> Question:
             )
         ),
         groups=tuple(value.get("groups", [])),
+        history=_history(value.get("history", [])),
     )
     if question.answerable and not question.answers:
         raise ValueError('it has no answers; an unanswerable question says "answerable": false')
     return question
+
+
+def _history(turns: Any) -> tuple[tuple[str, str], ...]:
+    good = isinstance(turns, list) and all(
+        isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn) for turn in turns
+    )
+    if not good:
+        raise ValueError("'history' is a list of [question, answer]")
+    return tuple((asked, answered) for asked, answered in turns)
 
 
 def load_questions(path: Path) -> list[Question]:
@@ -94,8 +104,18 @@ def load_questions(path: Path) -> list[Question]:
 def question_json(question: Question) -> dict[str, Any]:
     """A question as its line of the file: defaults that say nothing are left out."""
     value = to_json(question)
-    value["rules"] = dict(value["rules"])
+    value["rules"] = {name: _object(item) for name, item in value["rules"]}
     return {key: item for key, item in value.items() if item not in ([], {}) or key in ("answers", "gold")}
+
+
+def _object(item: Any) -> Any:
+    """A rule's JSON object, kept as text in the question, as the object that its file had."""
+    if not isinstance(item, str) or not item.startswith("{"):
+        return item
+    try:
+        return json.loads(item)
+    except ValueError:
+        return item  # a pattern may open with a brace
 
 
 def save_questions(path: Path, questions: Iterable[Question]) -> None:
@@ -137,11 +157,27 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", plain))
 
 
+def _value_rules(value: Mapping[str, Any], answers: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """The rule that reads an imported answer as a list, or as a number in its scale; none for plain text."""
+    if value.get("answers_are_list"):
+        return (("list", tuple(answers)),)
+    plain = re.sub(r"[$€£,%\s]", "", answers[0])
+    if "scale" not in value or len(answers) > 1 or not re.fullmatch(r"\(?-?\d+(\.\d+)?\)?", plain):
+        return ()
+    number = float(plain.strip("()")) * (-1 if plain.startswith("(") else 1)
+    decimals = len(plain.strip("()").partition(".")[2])
+    # Half a unit of the last digit that the answer has: 12.5 stands for 12.45 to 12.55.
+    rule = {"value": number, "tolerance": 0.5 * 10.0**-decimals}
+    unit = " ".join(part for part in (value["scale"], "dollars" if "$" in answers[0] else "") if part)
+    return (("number", json.dumps(rule | ({"unit": unit} if unit else {}))),)
+
+
 def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, int, list[str]]:
     """Convert `X.docs.jsonl` and `X.questions.jsonl` into a folder of text files and our question file.
 
     Reads documents as {doc_id, title, text} and questions as {qid, question, answers, answerable, gold: [{doc_id,
-    start, end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
+    start, end}], type, lang, split}; `answers_are_list` and `scale` (TAT-QA) become the rules `list` and `number`.
+    Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
     and the ids of those left out because they ask nothing.
     """
     from tunewise.store import read_jsonl
@@ -166,6 +202,10 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
             continue
         answers = tuple(dict.fromkeys(a for a in value.get("answers", []) if isinstance(a, str) and a.strip()))
         answerable = bool(value.get("answerable", True)) and bool(answers)
+        rules = _value_rules(value, answers) if answerable else ()
+        if dict(rules).get("list"):
+            # The items of a list are not aliases of one another: each alone would be half of the answer.
+            answers = (", ".join(answers),)
         gold = tuple(
             Gold(
                 names[g["doc_id"]],
@@ -185,6 +225,7 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
                 gold=gold,
                 answerable=answerable,
                 kind=value.get("type") or "fact",
+                rules=rules,
                 split=split,
                 language=value.get("lang", "en"),
             )

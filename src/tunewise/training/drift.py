@@ -72,7 +72,7 @@ def measure(reference: LocalModel, other: Any, prompts: Sequence[list[dict[str, 
     divergence, equal, count = 0.0, 0, 0
     for messages in prompts:
         prompt = prompt_tokens(reference.tokenizer, messages)
-        said = greedy(reference.model, prompt, ends=reference._ends, pad=pad)
+        said = greedy(reference.model, prompt, ends=reference.ends, pad=pad)
         ids = torch.tensor([[*prompt, *said[:-1]]], device=reference.model.device)
         with torch.inference_mode():
             one, two = (
@@ -106,7 +106,7 @@ def llama_cpp(
     server = xllamacpp.Server(parameters)
     shares = []
     for messages in prompts:
-        ids = greedy(other, prompt_tokens(reference.tokenizer, messages), ends=reference._ends,
+        ids = greedy(other, prompt_tokens(reference.tokenizer, messages), ends=reference.ends,
                      pad=reference.tokenizer.pad_token_id)
         wanted = reference.tokenizer.decode(ids, skip_special_tokens=True)
         reply = server.handle_chat_completions({"messages": messages, "temperature": 0, "max_tokens": NEW})

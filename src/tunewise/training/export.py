@@ -83,7 +83,7 @@ def export(
             else:
                 found = _gguf(reference, aside, asked, quantisation, about)
                 if form == "ollama":
-                    ends = [reference.tokenizer.decode([end]) for end in sorted(reference._ends)]
+                    ends = [reference.tokenizer.decode([end]) for end in sorted(reference.ends)]
                     write_text(aside / "Modelfile",
                                modelfile(reference.tokenizer, gguf=GGUF, ends=ends, new_tokens=new_tokens))
             files = sorted(file for file in aside.iterdir() if file.is_file())
@@ -140,7 +140,7 @@ def _safetensors(reference: LocalModel, folder: Path, prompts: Sequence[list[dic
     drift.same_prompts(reference.tokenizer, tokenizer, prompts)
     for messages in prompts:
         ids = prompt_tokens(reference.tokenizer, messages)
-        one, two = (drift.greedy(model, ids, ends=reference._ends, pad=reference.tokenizer.pad_token_id)
+        one, two = (drift.greedy(model, ids, ends=reference.ends, pad=reference.tokenizer.pad_token_id)
                     for model in (reference.model, other))
         if one != two:
             raise GateFailed(f"the merged model answers otherwise: {messages[-1]['content'][:80]!r}",
@@ -153,7 +153,7 @@ def _gguf(
     about: dict[str, Any],
 ) -> drift.Drift:
     torch = need("torch", feature="exporting", extra="local")
-    write_gguf(reference.model, reference.tokenizer, folder / GGUF, quantisation=quantisation, ends=reference._ends,
+    write_gguf(reference.model, reference.tokenizer, folder / GGUF, quantisation=quantisation, ends=reference.ends,
                about=about)
     other, tokenizer = _load(folder, gguf_file=GGUF, dtype=torch.float32)
     drift.same_prompts(reference.tokenizer, tokenizer, prompts)
