@@ -215,8 +215,11 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
         planned.append((approach.name, seed))
         return Made()
 
-    def build(made, *, progress):
-        return project.root / f"adapter-{planned[-1][1]}"
+    def build(made, **_):
+        folder = project.root / f"adapter-{planned[-1][1]}"
+        folder.mkdir(exist_ok=True)
+        (folder / "tunewise.json").write_text('{"questions": []}')
+        return folder
 
     class Forgetful(Echo):
         def __init__(self, seed):
@@ -228,7 +231,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
 
     monkeypatch.setattr(module, "plan", plan)
     monkeypatch.setattr(module, "build", build)
-    monkeypatch.setattr(module, "_training_cost", lambda made, adapter: Cost(labels=1))
+    monkeypatch.setattr(module, "_training_cost", lambda adapter: Cost(labels=1))
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
     monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
         int(adapter.name[-1]) if adapter else 0))
