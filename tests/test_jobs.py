@@ -205,6 +205,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     from tunewise.jobs import compare as module
     from tunewise.models.echo import Echo
     from tunewise.nouns import Cost
+    from tunewise.store import write_json
 
     planned = []
 
@@ -215,10 +216,9 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
         planned.append((approach.name, seed))
         return Made()
 
-    def build(made, **_):
+    def build(made, *, progress, note):
         folder = project.root / f"adapter-{planned[-1][1]}"
-        folder.mkdir(exist_ok=True)
-        (folder / "tunewise.json").write_text('{"questions": []}')
+        write_json(folder / "tunewise.json", {"questions": []})
         return folder
 
     class Forgetful(Echo):

@@ -104,7 +104,8 @@ def compare(
                 )
         runs: list[Run] = []
         scored = partial(score, glossary=glossary, entails=load_nli(entailment) if entailment else None)
-        for approach in sorted(chosen, key=_effort):
+        ordered = sorted(chosen, key=_effort)
+        for approach in ordered:
             own = [
                 _measure(project, one, questions, asked, books, scored, folder, progress, note, seed=seed,
                          reader=entailment)
@@ -116,7 +117,9 @@ def compare(
                     forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
                 on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
-        again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
+        # The self-test costs a run: of ours, where there is one, rather than of a system that somebody pays for.
+        twice = next((approach for approach in ordered if not is_foreign(approach)), ordered[0])
+        again = replace(twice, name=f"{twice.name} (again)")
         null = _measure(project, again, questions, asked, books, scored, folder, progress, note, reader=entailment)
     write_json(
         folder / "last.json",
@@ -165,7 +168,9 @@ def _decide(
     standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
     histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
     curves = {name: curve for name, curve in histories.items() if curve}
-    comparison = replace(comparison, standings=standings, curves=curves)
+    fresh = project_folder(project.root) / "freshness.json"
+    freshness = tuple(read_json(fresh)["approaches"]) if fresh.is_file() else ()
+    comparison = replace(comparison, standings=standings, curves=curves, freshness=freshness)
     found = recommend(comparison, project.needs)
     found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
     return CompareResult(comparison, found, folder)
