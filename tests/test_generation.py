@@ -20,7 +20,8 @@ from tunewise.questions.patterns import Draft, drafts
 ENGLISH = """## Bench check
 
 A bench check costs 55 crowns. The swap unit is lent for at most 21 days. It is never sold.
-Returns are led by Luis Marrable. Parcels must be sent within 10 days. The office opens at 8:30.
+Returns are led by Luis Marrable. Below that value freight costs 14 crowns.
+The probe needs water that is two metres deep. Parcels must be sent within 10 days. The office opens at 8:30.
 
 | Rule | Request | What to do |
 |---|---|---|

@@ -10,7 +10,9 @@ CHAT = (
 )
 
 
-def tiny_llama(folder: Path, *, letters: str = "", seed: int = 0, hidden: int = 32, spread: float = 0.3) -> Path:
+def tiny_llama(
+    folder: Path, *, letters: str = "", seed: int = 0, hidden: int = 32, spread: float = 0.3, merges=()
+) -> Path:
     """A saved model folder; `letters` are its whole vocabulary beside the special tokens (default: all bytes)."""
     import torch
     import transformers
@@ -23,8 +25,8 @@ def tiny_llama(folder: Path, *, letters: str = "", seed: int = 0, hidden: int = 
         special = {"unk_token": "<unk>", "eos_token": "<eos>", "pad_token": "<eos>"}
     else:
         names = ["<pad>", "<eos>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
-        vocabulary = {name: i for i, name in enumerate(names)}
-        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+        vocabulary = {name: i for i, name in enumerate([*names, *("".join(pair) for pair in merges)])}
+        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(merges)))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         special = {"pad_token": "<pad>", "eos_token": "<eos>"}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from tunewise.cli.documents import project_of
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
-from tunewise.cli.terminal import following, manners, out, out_json, progress, say
+from tunewise.cli.terminal import following, manners, out, out_json, progress, say, warn
 from tunewise.errors import ConfigMistake
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
     command(app, "forgetting", example="tunewise forgetting\ntunewise forgetting raft --json")(forgetting)
+    command(app, "export", example="tunewise export raft --format gguf --output raft-gguf\n"
+            "tunewise export lora-sft --format ollama --quantisation Q4_1 --output handbook")(export)
 
 
 def forgetting(
@@ -57,6 +60,37 @@ def forgetting(
             out(f"  {message('forgetting_perplexity'):<28} {before:6.1f} -> {after:6.1f}   "
                 f"x {after / before:.3f}")
     following("tunewise compare")
+
+
+def export(
+    approach: Annotated[str, typer.Argument(help="Which approach's model.")],
+    *,
+    form: Annotated[Literal["safetensors", "gguf", "ollama", "adapter"],
+                    typer.Option("--format", envvar="TUNEWISE_FORMAT", help="What to write.")] = "safetensors",
+    quantisation: Annotated[Literal["F16", "Q8_0", "Q4_1"],
+                            typer.Option(envvar="TUNEWISE_QUANTISATION", help="Of gguf and ollama.")] = "Q8_0",
+    output: Annotated[Path, typer.Option("--output", "-o", envvar="TUNEWISE_OUTPUT", help="A new folder.")],
+) -> None:
+    """Write a tuned model for other programs, and ask both the same: an export that drifts is refused.
+
+    export.json beside it names the access groups whose documents are in its weights: it is as restricted as they are.
+    """
+    from tunewise.jobs.export import export as job
+
+    done = job(project_of(), approach, form=form, output=output, quantisation=quantisation)
+    if manners.json:
+        out_json(done)
+    else:
+        form_shown = f"{done.form} {done.quantisation}".strip()
+        out(message("export_done", path=done.folder, size=done.bytes / 1e6, form=form_shown))
+        out(message("export_drift", divergence=done.drift.divergence, agreement=done.drift.agreement,
+                    tokens=done.drift.tokens, prompts=done.drift.prompts))
+    if done.groups:
+        warn(message("export_groups", groups=", ".join(done.groups), documents=done.documents))
+    following({"ollama": f"cd {output} && ollama create {approach} -f Modelfile",
+               "gguf": f"llama-server -m {output}/model.gguf --jinja",
+               "adapter": f"vllm serve MODEL --enable-lora --lora-modules {approach}={output}",
+               "safetensors": f"tunewise models pull {output}"}[form])
 
 
 def _signed(change: object) -> str:

@@ -71,6 +71,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "各划分之间有 {count} 处泄漏",
     ),
     "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
+    "export_done": ("{form} in {path} ({size:.0f} MB)", "{form} 已写入 {path}（{size:.0f} MB）"),
+    "export_drift": (
+        "checked on {prompts} prompts: divergence {divergence:.2g} nats a token, "
+        "{agreement:.1%} of {tokens} tokens equal",
+        "已核对：{prompts} 个提示、{tokens} 个词元中 {agreement:.1%} 相同，每词元散度 {divergence:.2g} 奈特",
+    ),
+    "export_groups": (
+        "trained on {documents} documents, some only for: {groups}; give it to nobody else",
+        "训练用到 {documents} 份文档，其中部分仅限：{groups}；请勿提供给其他人",
+    ),
     "forgetting_accuracy": ("general knowledge", "通用知识"),
     "forgetting_refusals": ("general questions refused", "拒答的通用问题"),
     "forgetting_perplexity": ("perplexity of general text", "通用文本的困惑度"),
@@ -80,6 +90,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "import_longest": ("longest: {count} tokens", "最长 {count} 个词元"),
     "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
+    "generate_nothing": ("{model} wrote nothing usable: take a larger model, or leave --model out",
+                         "{model} 没有写出可用的问题：请换更大的模型，或去掉 --model"),
     "generate_done": ("{count} new questions in {path} ({known} stood there before)",
                       "{path} 中新增 {count} 个问题（此前已有 {known} 个）"),
     "split_done": (

@@ -185,6 +185,8 @@ def generate(
         for step in report.steps:
             out(f"  {step.name}: {step.before} -> {step.after}")
         out(message("generate_done", count=report.written, known=report.known, path=target))
+    if model and not report.written and not report.known:
+        warn(message("generate_nothing", model=model))
     for reason, count in Counter(reason for _, reason in report.rejected).most_common():
         detail(f"{count} x {reason}")
     following(f"tunewise questions split {target}")

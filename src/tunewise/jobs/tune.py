@@ -18,7 +18,7 @@ from tunewise.jobs.fits import settled
 from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
-from tunewise.jobs.rewards import quality_of
+from tunewise.jobs.rewards import judged, quality_of
 from tunewise.models import is_local
 from tunewise.nouns import Approach, Question
 from tunewise.questions import check_questions, load_questions
@@ -203,7 +203,8 @@ def build(made: Plan, *, progress: Progress, note: Note = silent) -> Path:
         from tunewise.training.preference import train_preferences
         from tunewise.training.reinforcement import train_rewarded
 
-        arguments["score"] = partial(quality_of, questions={q.id: q for q in made.questions}, template=made.prompt)
+        reward = partial(judged, judge=made.settings.judge) if made.settings.judge else quality_of
+        arguments["score"] = partial(reward, questions={q.id: q for q in made.questions}, template=made.prompt)
         train = train_rewarded if made.recipe in ("grpo", "rloo") else train_preferences
     else:
         from tunewise.training.sft import train

@@ -28,7 +28,8 @@ _CJK = re.compile(r"[一-鿿]")
 _SUBJECT = r"(?P<s>[A-Z][^,;:.?!|\n()]{2,70}?)"
 _NOT_SUBJECT = re.compile(
     r"(it|this|that|these|those|they|he|she|we|you|i|there|here|such|both|which|what|if|when|where|whoever|nobody|"
-    r"everybody|everyone|nothing|otherwise|then|so|but|and|for|in|on|at|after|before|with|without|until)\b",
+    r"everybody|everyone|nothing|otherwise|then|so|but|and|for|in|on|at|after|before|with|without|until|"
+    r"below|above|under|over|during|from|of|by|only|please)\b|.*\b(that|which|who|because|when|if|not)\b",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(the|a|an|all|each|every|one|our|your|their|any|some|no)\b", re.IGNORECASE)

@@ -7,8 +7,10 @@ from runs of every method on two machines: what was seen lies inside, and `tune`
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunewise.errors import need
@@ -25,8 +27,6 @@ class Work:
     tokens: int
     kept: int
     longest: int
-    largest_batch: int
-    """Tokens of the largest batch, padding included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def memory_bounds(
     config: Any,
     work: Work,
     *,
+    batch: int,
     now: int,
     trained: int,
     top: int,
@@ -97,15 +98,29 @@ def memory_bounds(
     checkpointing: bool,
     kept: int,
 ) -> Bounds:
-    """Bytes at the peak: what the process holds `now` (weights loaded), gradients and Adam's two moments, activations
-    of the trained layers for the largest batch, logits of its kept positions, and the cache of frozen layers."""
+    """Bytes at the peak: what the process holds `now` (weights loaded), gradients and Adam's two moments,
+    activations of the trained layers for a batch of so many tokens, logits of its `kept` positions, and the
+    cache of frozen layers."""
     width, inner = config.hidden_size, config.intermediate_size
     layers = 1 if checkpointing else top
     # Inputs of norms and projections in the base's dtype, and float32 copies inside norms and adapters.
-    activations = work.largest_batch * layers * (itemsize * (8 * width + 4 * inner) + 4 * 4 * width)
+    activations = batch * layers * (itemsize * (8 * width + 4 * inner) + 4 * 4 * width)
     logits = kept * config.vocab_size * (itemsize + 3 * 4)
     fixed = now + trained * 12 + (work.tokens * width * itemsize if cached else 0)
     return Bounds(fixed + 0.3 * activations + 0.3 * logits, fixed + 2.5 * activations + 1.5 * logits + 6e8)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that this machine, or its GPU, has left."""
+    if device == "cuda":
+        torch = need("torch", feature="training", extra="train")
+        return int(torch.cuda.mem_get_info()[0])
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        for line in meminfo.read_text(encoding="ascii", errors="ignore").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def width_of(model: str) -> int:

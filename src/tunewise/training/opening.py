@@ -69,7 +69,15 @@ def open_model(model_name: str, *, parent: Path | None, cache: Path | None, sett
 
 
 def arguments(
-    settings: TrainingSettings, *, folder: Path, steps: int, size: int, accumulation: int, dtype: str, looks: bool
+    settings: TrainingSettings,
+    *,
+    folder: Path,
+    steps: int,
+    size: int,
+    accumulation: int,
+    dtype: str,
+    looks: bool,
+    checkpointing: bool = False,
 ) -> dict[str, Any]:
     """What TrainingArguments and TRL's configs are given; the user's own `trainer` settings win."""
     torch = need("torch", feature="training", extra="train")
@@ -79,7 +87,7 @@ def arguments(
         "max_steps": steps,
         "learning_rate": settings.rate,
         "lr_scheduler_type": "linear",
-        "warmup_steps": max(1, round(settings.warmup * steps)),
+        "warmup_steps": round(settings.warmup * steps),
         "per_device_train_batch_size": size,
         "per_device_eval_batch_size": size,
         "gradient_accumulation_steps": accumulation,
@@ -99,8 +107,10 @@ def arguments(
         "bf16": dtype == "bfloat16",
         "fp16": dtype == "float16",
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": checkpointing,
     }
+    if checkpointing:
+        given["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
     if looks:
         given |= {"eval_steps": every, "prediction_loss_only": True}
     return given | dict(settings.trainer)

@@ -258,7 +258,7 @@ def preference_bounds(
     config, dtype = opened.model.config, getattr(torch, opened.dtype)
     rate = estimate.matrix_rate(dtype, config.hidden_size, config.intermediate_size, device=opened.model.device.type)
     layers = config.num_hidden_layers
-    work = estimate.Work(rows=1, tokens=tokens, kept=tokens, longest=longest, largest_batch=2 * size * longest)
+    work = estimate.Work(rows=1, tokens=tokens, kept=tokens, longest=longest)
     trained = settings.rank * 8 * config.hidden_size * layers
     flops = estimate.operations(config, work, trained=trained, top=layers, cached=False, weights=False, epochs=epochs)
     # The reference reads everything once more, forward only.
@@ -266,6 +266,7 @@ def preference_bounds(
     memory = estimate.memory_bounds(
         config,
         work,
+        batch=2 * size * longest,
         now=peak_memory(),
         trained=trained,
         top=layers,

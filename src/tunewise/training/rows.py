@@ -213,4 +213,4 @@ def _quoted(question: Question, hits: Sequence[Hit], golden: set[str], completio
         if hit.chunk.id in golden and (said := quote(hit.chunk, question))
     ]
     mark = answer_mark(template, question.language)
-    return "\n".join([*evidence, f"{mark} {completion}"])
+    return "\n".join([*evidence, f"{mark}{'' if mark.endswith('：') else ' '}{completion}"])

@@ -24,7 +24,8 @@ class TrainingSettings:
     Rows: `without_oracle` (a share, or "auto": what retrieval missed), `shuffle`, `quotes` and `max_refusals` belong to
     RAFT (see `rows.raft_rows`); `instructions` is hybrid's share of rows without passages; `general` a file of general
     text and `general_share` its share in DAP, `block` DAP's tokens per row. `beta` and `pairs` belong to preference
-    tuning, `parent` is what a run starts from: a recipe's name or an adapter folder. `share` computes prompts that rows
+    tuning, `parent` is what a run starts from: a recipe's name or an adapter folder;
+    `judge` a model that gives the reward in place of the scorers (RLAIF). `share` computes prompts that rows
     have in common once, `freeze` computes frozen lower layers once; neither changes what is learned.
     `peft` and `trainer` are handed to PEFT's config and to transformers' TrainingArguments as they stand.
     """
@@ -53,6 +54,7 @@ class TrainingSettings:
     beta: float = 0.1
     pairs: str = ""
     parent: str = ""
+    judge: str = ""
     share: bool = True
     freeze: bool = True
     report_to: str = "none"

@@ -111,38 +111,48 @@ def train(
     rate = estimate.matrix_rate(
         getattr(torch, opened.dtype), config.hidden_size, config.intermediate_size, device=str(model.device.type)
     )
-    work = estimate.Work(
-        rows=len(rows),
-        tokens=computed,
-        kept=labelled,
-        longest=max(len(i["input_ids"]) for i in items),
-        largest_batch=size * max(len(i["input_ids"]) for i in items),
-    )
+    width = max(len(item["input_ids"]) for item in items)
+    labels = max(sum(label != IGNORED for label in i["labels"]) for i in items)
+    reached = config.num_hidden_layers if method.virtual else top
+    work = estimate.Work(rows=len(rows), tokens=computed, kept=labelled, longest=width)
     flops = estimate.operations(
         config,
         work,
         trained=trained,
-        top=config.num_hidden_layers if method.virtual else top,
+        top=reached,
         cached=cached,
         weights=settings.method == "full",
         epochs=settings.epochs,
     )
     seconds = estimate.time_bounds(flops, rate)
-    memory = estimate.memory_bounds(
-        config,
-        work,
-        now=peak_memory(),
-        trained=trained,
-        top=config.num_hidden_layers if method.virtual else top,
-        itemsize=itemsize,
-        cached=cached,
-        checkpointing=False,
-        kept=size * max(len(i["completion"]) for i in _plain(items)),
-    )
+    now, free = peak_memory(), estimate.free_memory(str(model.device.type))
+
+    def needed(size: int, checkpointing: bool) -> estimate.Bounds:
+        return estimate.memory_bounds(
+            config,
+            work,
+            batch=size * width,
+            now=now,
+            trained=trained,
+            top=reached,
+            itemsize=itemsize,
+            cached=cached,
+            checkpointing=checkpointing,
+            kept=size * labels,
+        )
+
+    # The order of rows depends on the step alone, so that it is the same whatever memory is free today.
+    order = _order(items, batch=size * accumulation, rows=steps * size * accumulation, seed=settings.seed)
+    while size > 1 and needed(size, False).high - now > free:
+        size, accumulation = -(-size // 2), accumulation * 2
+    checkpointing = needed(size, False).high - now > free and not method.virtual
+    memory = needed(size, checkpointing)
     note(
         f"{len(rows)} rows, {alone:,} tokens; batch {size} × {accumulation} accumulated "
-        f"({settings.batch} rows a step, at most {BATCH_TOKENS} tokens at once), {steps} steps"
+        f"({settings.batch} rows a step, {BATCH_TOKENS} tokens at once at most, {free / 1e9:.1f} GB free), "
+        f"{steps} steps"
     )
+    note(f"gradient checkpointing {'on: memory is short' if checkpointing else 'off: memory is enough'}")
     note(
         f"estimate: {seconds.low / 60:.1f} to {seconds.high / 60:.1f} minutes, "
         f"{memory.low / 1e9:.1f} to {memory.high / 1e9:.1f} GB "
@@ -168,11 +178,12 @@ def train(
             accumulation=accumulation,
             dtype=opened.dtype,
             looks=bool(looks),
+            checkpointing=checkpointing,
         )
         trainer = transformers.Trainer(
             model=worn,
-            args=transformers.TrainingArguments(**{"train_sampling_strategy": "group_by_length"} | given),
-            train_dataset=items,
+            args=transformers.TrainingArguments(**{"train_sampling_strategy": "sequential"} | given),
+            train_dataset=order,
             eval_dataset=looks or None,
             processing_class=tokenizer,
             data_collator=batches,
@@ -223,8 +234,21 @@ def train(
     return folder
 
 
-def _plain(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"completion": [label for label in item["labels"] if label != IGNORED]} for item in items]
+def _order(items: Sequence[dict[str, Any]], *, batch: int, rows: int, seed: int) -> list[dict[str, Any]]:
+    """The items of the whole run in their order: every epoch dealt anew, items of similar length side by side.
+
+    The order is laid down beforehand because the library's own sampler by length cannot go on in the middle of an
+    epoch: a run that was killed there would see other rows than one that was not.
+    """
+    torch = need("torch", feature="training", extra="train")
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+
+    lengths = [len(item["input_ids"]) for item in items]
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = []
+    while len(order) < rows:
+        order += get_length_grouped_indices(lengths, batch, generator=generator)
+    return [items[i] for i in order[:rows]]
 
 
 def _shared(items: list[dict[str, Any]], alone: int, note: Note) -> list[dict[str, Any]]:
