@@ -16,7 +16,7 @@ import pytest
 from sample_documents import make
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
-from tunewise.errors import Damaged, DataMistake, DiskFull, Failed
+from tunewise.errors import ConfigMistake, Damaged, DataMistake, DiskFull, Failed
 from tunewise.index import Index, access, build, generation, lexical
 from tunewise.index.vectors import VectorCache
 from tunewise.store import lock
@@ -382,7 +382,8 @@ def test_weight_of_the_dense_leg_follows_the_unknown_tokens(catalog: Catalog, fo
     assert built.unknown["en"] == 0.0
     assert built.unknown["zh"] > 0.8
     assert built.dense_weight == 0.5
-    (note,) = built.notes
+    flat, note = built.notes
+    assert "every vector is compared" in flat
     assert "'zh'" in note
     assert "is not used" in note
     for pair in PAIRS:
@@ -413,3 +414,36 @@ def test_large_index_is_searched_by_cells(tmp_path: Path) -> None:
             found = index.search_dense(query, 10)
             recall.append(sum(score >= exact - 1e-4 for _, score in found) / 10)
         assert np.mean(recall) > 0.9
+
+
+# ---------------------------------------------------------------------------------------------------- elsewhere
+
+
+def test_an_index_under_a_uri(catalog: Catalog, folder: Path, tmp_path: Path) -> None:
+    """The same code as on object storage, with the local disk behind the URI."""
+    uri = (tmp_path / "bucket").as_uri()
+    old = build(catalog, folder, embedder=HashEmbedder(), uri=uri)
+    assert not [path for path in folder.iterdir() if path.is_dir()]
+    assert lexical_texts(Index(catalog, folder), "batteries") == ["The AX-200/C runs on batteries."]
+    vector = HashEmbedder().embed(["director earns euros"])[0]
+    assert Index(catalog, folder).search_dense(vector, 1)[0][0].document == "pay.md"
+    assert Index(catalog, folder).search_dense(vector, 1, groups=())[0][0].document != "pay.md"
+    assert build(catalog, folder, embedder=Counting()) == old
+    (tmp_path / "bucket" / "of somebody else").mkdir()
+    for number in range(2):
+        catalog.put(*make("models.md", "Models", f"Version {number}."))
+        built = build(catalog, folder, embedder=HashEmbedder())
+    kept = sorted(path.name for path in (tmp_path / "bucket").iterdir())
+    assert len(kept) == 3 and old.id not in kept and built.id in kept and "of somebody else" in kept
+    table = next(path for path in (tmp_path / "bucket" / built.id).rglob("*.lance") if path.is_file())
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-1])
+    with pytest.raises(Damaged, match="not what was built"):
+        Index(catalog, folder)
+    table.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(Damaged, match="not what was built"):
+        Index(catalog, folder, deep=True)
+    assert build(catalog, folder, embedder=HashEmbedder(), uri="").id == built.id
+    assert (folder / built.id).is_dir()
+    with pytest.raises(ConfigMistake, match="cannot lie under"):
+        build(catalog, folder, embedder=HashEmbedder(), uri="nonsense://bucket")

@@ -5,15 +5,20 @@ Knows nothing about scores. A retriever, where the approach reads an index, is h
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import cast
 
 from tunewise.citations import verify
-from tunewise.errors import ConfigMistake
-from tunewise.models import Model
-from tunewise.nouns import Answer, Approach, Hit, Question
+from tunewise.errors import ConfigMistake, ModelMistake
+from tunewise.models import Generated, MarginalModel, Model, is_local
+from tunewise.nouns import Answer, Approach, Decoding, Hit, Question
 from tunewise.prompts import final_answer, is_refusal, reads_passages, render
+from tunewise.retrieval import stand_alone
 
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 Ask = Callable[[Sequence[Question]], list[Answer]]
 Retrieve = Callable[..., list[list[Hit]]]
 
@@ -45,8 +50,12 @@ def make_ask(
     model: Model,
     retriever: Retrieve | None = None,
     examples: Sequence[tuple[str, str]] = (),
+    writer: QueryWriter | None = None,
 ) -> Ask:
-    """The callable that answers as `approach` says; `retriever(queries, groups=...)` gives each query's passages."""
+    """The callable that answers as `approach` says; `retriever(queries, groups=...)` gives each query's passages.
+
+    `writer` is what the retriever writes its queries with: its tokens are part of what an answer cost.
+    """
     if bool(approach.index) != (retriever is not None):
         raise ConfigMistake(
             f"approach {approach.name}: {'an index needs a retriever' if approach.index else 'it reads no index'}"
@@ -56,24 +65,31 @@ def make_ask(
             f"approach {approach.name} reads an index, but its prompt {approach.prompt!r} has no place for passages",
             tip='prompt = "grounded"',
         )
+    if approach.decoding.marginal != "none":
+        if retriever is None:
+            raise ConfigMistake(f"approach {approach.name}: marginal decoding sums over passages", tip="index = true")
+        if not is_local(model.name):
+            raise ModelMistake(
+                f"{approach.name} sums token probabilities over passages, and {model.name} gives none",
+                tip="use a local model, for example smollm2, or the approach rag",
+            )
 
     def ask(questions: Sequence[Question]) -> list[Answer]:
         start = time.perf_counter()
         found: list[list[Hit]] = [[] for _ in questions]
+        searched = [_searched(approach, question, writer) if retriever else "" for question in questions]
         if retriever is not None:
             # Questions of one reader are searched together; rights never mix.
             for groups in dict.fromkeys(question.groups for question in questions):
                 asked = [i for i, question in enumerate(questions) if question.groups == groups]
-                hits = retriever([questions[i].question for i in asked], groups=groups or None)
+                hits = retriever([searched[i] for i in asked], groups=groups or None)
                 for i, passages in zip(asked, hits, strict=True):
                     found[i] = passages
         searching = (time.perf_counter() - start) / max(1, len(questions))
-        prompts = [
-            render(approach.prompt, question.question, language=question.language, hits=hits, examples=examples)
-            for question, hits in zip(questions, found, strict=True)
-        ]
+        spoken = _say(approach, model, questions, found, examples)
         answers = []
-        for question, hits, said in zip(questions, found, model.generate(prompts, approach.decoding), strict=True):
+        written = [writer.take(text) if writer else (0, 0) for text in searched]
+        for (tokens_in, tokens_out), question, hits, said in zip(written, questions, found, spoken, strict=True):
             raw = final_answer(approach.prompt, said.text, language=question.language)
             text, citations = verify(raw, hits)
             refused = is_refusal(text)
@@ -85,11 +101,77 @@ def make_ask(
                     hits=tuple(hits),
                     citations=() if refused else citations,
                     refused=refused,
-                    tokens_in=said.tokens_in,
-                    tokens_out=said.tokens_out,
+                    tokens_in=said.tokens_in + tokens_in,
+                    tokens_out=said.tokens_out + tokens_out,
                     seconds=said.seconds + searching,
                 )
             )
         return answers
 
     return ask
+
+
+def _say(
+    approach: Approach,
+    model: Model,
+    questions: Sequence[Question],
+    found: Sequence[Sequence[Hit]],
+    examples: Sequence[tuple[str, str]],
+) -> list[Generated]:
+    """One completion for each question: from all its passages in one prompt, or marginal over them (one each)."""
+
+    def prompt(question: Question, hits: Sequence[Hit]) -> list[dict[str, str]]:
+        return render(
+            approach.prompt, question.question, language=question.language, hits=hits,
+            examples=(*examples, *question.history),
+        )
+
+    if approach.decoding.marginal == "none":
+        return model.generate([prompt(q, hits) for q, hits in zip(questions, found, strict=True)], approach.decoding)
+    groups = [
+        [prompt(question, [hit]) for hit in hits] or [prompt(question, ())]
+        for question, hits in zip(questions, found, strict=True)
+    ]
+    scores = [[hit.score for hit in hits] or [1.0] for hits in found]
+    said = cast(MarginalModel, model).marginal(groups, scores, approach.decoding)
+    return [
+        replace(one.generated, text=_renumber(one.generated.text, one.posterior.index(max(one.posterior)), len(hits)))
+        for one, hits in zip(said, found, strict=True)
+    ]
+
+
+def _renumber(text: str, passage: int, count: int) -> str:
+    """Markers of a prompt with one passage, as those of all: [1] is the passage that speaks, others stay unknown."""
+    return re.sub(r"\[(\d+)\]", lambda m: f"[{passage + 1 if m[1] == '1' else count + int(m[1])}]", text)
+
+
+def _searched(approach: Approach, question: Question, writer: QueryWriter | None) -> str:
+    how = approach.retrieval.follow_up
+    return stand_alone(question.question, question.history, how=how, generate=writer)
+
+
+class QueryWriter:
+    """Writes search queries with a model, by the templates in `templates/queries`, and keeps count of its tokens.
+
+    The model is loaded when the first query is wanted.
+    """
+
+    def __init__(self, model: Callable[[], Model], *, max_new_tokens: int = 96) -> None:
+        self._load = model
+        self._model: Model | None = None
+        self._decoding = Decoding(max_new_tokens=max_new_tokens)
+        self._spent: dict[str, tuple[int, int]] = {}
+
+    def __call__(self, template: str, texts: Sequence[str]) -> list[str]:
+        """What the model wrote for each text, raw."""
+        self._model = self._model or self._load()
+        prompts = [render(template, text, language="zh" if _CHINESE.search(text) else "en") for text in texts]
+        said = self._model.generate(prompts, self._decoding)
+        for text, one in zip(texts, said, strict=True):
+            before = self._spent.get(text, (0, 0))
+            self._spent[text] = (before[0] + one.tokens_in, before[1] + one.tokens_out)
+        return [one.text for one in said]
+
+    def take(self, text: str) -> tuple[int, int]:
+        """(tokens in, tokens out) that were spent on a text since they were last taken."""
+        return self._spent.pop(text, (0, 0))

@@ -10,12 +10,19 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tunewise.nouns import Chunk, Document
 from tunewise.sentences import clauses, sentences, trimmed, words
 
 Span = tuple[int, int]
 Count = Callable[[str], int]
+
+KINDS = ("sections", "pages", "parents")
+"""sections: by headings. pages: no chunk crosses a page. parents: sections, each chunk inside a larger one that is read
+in its place (search small, read large)."""
+PARENT = 4
+"""How many times as many tokens a parent has."""
 
 TINY = 25
 """Sections below this many tokens may share a chunk with a neighbour that is as small."""
@@ -53,39 +60,59 @@ class _Atom:
     header: str = ""
 
 
-def chunk(document: Document, *, tokens: int = 120, overlap: int = 0, count: Count | None = None) -> list[Chunk]:
+def chunk(
+    document: Document, *, tokens: int = 120, overlap: int = 0, count: Count | None = None, kind: str = "sections"
+) -> list[Chunk]:
     """Chunks of at most `tokens` in the order of the text; each may repeat up to `overlap` tokens of the one before.
 
-    `Chunk.heading` is the path of headings ("A > B"), followed by " | " and the header row where a chunk starts inside
-    a table. A single character that counts more than `tokens` is a chunk of its own. Raises ValueError for bad numbers.
+    `kind` is one of `KINDS`. `Chunk.heading` is the path of headings ("A > B"), followed by " | " and the header row
+    where a chunk starts inside a table. A single character that counts more than `tokens` is a chunk of its own. Raises
+    ValueError for bad numbers and unknown kinds.
     """
     if tokens < 1 or not 0 <= overlap < tokens:
         raise ValueError(f"tokens must be at least 1 and overlap between 0 and tokens - 1, got {tokens} and {overlap}")
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is none of {', '.join(KINDS)}")
     count = count or count_words
     text = document.text
-    starts = [page.start for page in document.pages]
     chunks: list[Chunk] = []
-    for section in _sections(document, tokens, count):
-        atoms = list(_atoms(text, section.start, section.end, tokens, count))
-        for start, end, header in _pack(text, atoms, tokens, overlap, count):
-            place = bisect_right(starts, start) - 1
-            path = " > ".join(section.path)
-            chunks.append(
-                Chunk(
-                    id=f"{document.id}@{document.revision[:12]}#{start}-{end}",
-                    document=document.id,
-                    revision=document.revision,
-                    start=start,
-                    end=end,
-                    text=text[start:end],
-                    title=document.title,
-                    heading=" | ".join(filter(None, (path, header))),
-                    page=document.pages[max(place, 0)].number if starts else None,
-                    language=document.language,
-                    groups=document.groups,
-                )
-            )
+    sections = _sections(document, tokens if kind != "parents" else PARENT * tokens, count)
+    for section in _paged(document, sections) if kind == "pages" else sections:
+        for large in _parents(text, section, tokens, count) if kind == "parents" else [section]:
+            atoms = list(_atoms(text, large.start, large.end, tokens, count))
+            for start, end, header in _pack(text, atoms, tokens, overlap, count):
+                heading = " | ".join(filter(None, (" > ".join(section.path), header)))
+                parent = (large.start, large.end) if kind == "parents" else None
+                chunks.append(_chunk(document, start, end, heading, parent))
     return chunks
+
+
+def _chunk(document: Document, start: int, end: int, heading: str, parent: Span | None) -> Chunk:
+    page = None
+    if document.pages:
+        page = document.pages[max(bisect_right(document.pages, start, key=lambda page: page.start) - 1, 0)].number
+    return Chunk(
+        id=f"{document.id}@{document.revision[:12]}#{start}-{end}", document=document.id, revision=document.revision,
+        start=start, end=end, text=document.text[start:end], title=document.title, heading=heading, page=page,
+        language=document.language, groups=document.groups, parent=parent if parent != (start, end) else None,
+    )
+
+
+def _parents(text: str, section: _Section, tokens: int, count: Count) -> Iterator[_Section]:
+    """The section in parts of at most `PARENT` times the tokens of a chunk."""
+    size = PARENT * tokens
+    for start, end, _ in _pack(text, list(_atoms(text, section.start, section.end, size, count)), size, 0, count):
+        yield _Section(start, end, section.path)
+
+
+def _paged(document: Document, sections: Sequence[_Section]) -> Iterator[_Section]:
+    """The sections cut wherever a page begins; of a document without pages, as they are."""
+    cuts = sorted(page.start for page in document.pages)
+    for section in sections:
+        edges = [section.start, *(cut for cut in cuts if section.start < cut < section.end), section.end]
+        for start, end in pairwise(edges):
+            if document.text[start:end].strip():
+                yield _Section(start, end, section.path)
 
 
 # ------------------------------------------------------------------------------------------------ sections
@@ -303,4 +330,4 @@ def _better_break(text: str, atoms: list[_Atom], first: int, last: int, tokens: 
     return last
 
 
-__all__ = ["TINY", "chunk", "count_words"]
+__all__ = ["KINDS", "PARENT", "TINY", "chunk", "count_words"]

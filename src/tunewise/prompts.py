@@ -82,6 +82,11 @@ def reads_passages(name: str) -> bool:
     return "{passages}" in _template(name)["en"]["user"]
 
 
+def thinks_aloud(name: str) -> bool:
+    """Whether a model's text holds more than the answer (reasoning first), so that it cannot be shown as it comes."""
+    return any("answer_after" in section for section in _template(name).values())
+
+
 def _language(language: str) -> str:
     return "zh" if language == "zh" else "en"
 

@@ -12,68 +12,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables
+from tunewise.catalog.rows import (
+    DocumentRecord,
+    Generation,
+    absent,
+    check_spans,
+    chunk_of,
+    derived,
+    generation_of,
+    portions,
+    row_of,
+)
+from tunewise.catalog.seals import seal_access, seal_chunk
+from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
-from tunewise.store import fingerprint
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, RowMapping
-
-_MANY = 500
-"""Values in one IN (...): below SQLite's limit of bound variables on every build."""
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentRecord:
-    """A document without its text. `settings` fingerprints everything that was derived from it, chunks included."""
-
-    id: str
-    revision: str
-    title: str
-    language: str
-    source: str
-    modified: str | None
-    groups: tuple[str, ...]
-    settings: str
-    characters: int
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One state of the index. `unknown` is the embedder's share of unknown tokens by language of the documents;
-    `lexical` fingerprints the settings of the full-text side; `manifest` is the SHA-256 of the folder's manifest.json.
-    """
-
-    id: str
-    fingerprint: str
-    embedder: str
-    embedder_fingerprint: str
-    precision: str
-    dimension: int
-    lexical: str
-    chunks: int
-    documents: int
-    unknown: dict[str, float]
-    dense_weight: float
-    created: str
-    manifest: str
-    notes: tuple[str, ...] = ()
-
-
-def derived(document: Document, chunks: Sequence[Chunk]) -> str:
-    """Fingerprint of everything that is kept of a document except when it was modified: equal = nothing to do."""
-    return fingerprint(
-        [
-            [document.revision, document.title, document.language, document.source, list(document.groups)],
-            [[p.number, p.start, p.end] for p in document.pages],
-            [[h.level, h.title, h.start, h.end] for h in document.headings],
-            [[c.id, c.start, c.end, c.title, c.heading, c.page, c.language] for c in chunks],
-        ]
-    )
+    from sqlalchemy import Connection
 
 
 class Catalog:
@@ -150,11 +109,11 @@ class Catalog:
                 f"the catalog has schema {found}, this version of tunewise reads up to {SCHEMA}",
                 tip="upgrade tunewise, or use another project folder",
             )
-        if found is None:
+        if found is None or int(found) < SCHEMA:
             with self._write() as connection:
-                self._t.metadata.create_all(connection)
-                if connection.scalar(sa.select(state.c.value).where(state.c.key == "schema")) is None:
-                    connection.execute(sa.insert(state).values(key="schema", value=str(SCHEMA)))
+                upgrade(connection)
+                connection.execute(sa.delete(state).where(state.c.key == "schema"))
+                connection.execute(sa.insert(state).values(key="schema", value=str(SCHEMA)))
 
     # -------------------------------------------------------------------------------------------- documents
 
@@ -167,7 +126,7 @@ class Catalog:
         sa, documents, rows = self._sa, self._t.documents, self._t.chunks
         with self._write() as connection:
             for document, chunks in pairs:
-                _check(document, chunks)
+                check_spans(document, chunks)
                 values = {
                     "id": document.id, "revision": document.revision, "title": document.title,
                     "language": document.language, "source": document.source, "modified": document.modified,
@@ -175,32 +134,23 @@ class Catalog:
                     "pages": [[p.number, p.start, p.end] for p in document.pages],
                     "headings": [[h.level, h.title, h.start, h.end] for h in document.headings],
                     "settings": derived(document, chunks), "characters": len(document.text),
+                    "seal": seal_access(sorted(set(document.groups))),
                 }
                 update = sa.update(documents).where(documents.c.id == document.id).values(values)
                 if not connection.execute(update).rowcount:
                     connection.execute(sa.insert(documents).values(values))
                 connection.execute(sa.update(rows).where(rows.c.document == document.id).values(live=False))
-                for ids in _portions([chunk.id for chunk in chunks]):
+                for ids in portions([chunk.id for chunk in chunks]):
                     connection.execute(sa.delete(rows).where(rows.c.id.in_(ids), rows.c.document == document.id))
                 if chunks:
-                    connection.execute(
-                        sa.insert(rows),
-                        [
-                            {
-                                "id": c.id, "document": document.id, "live": True, "revision": document.revision,
-                                "start": c.start, "end": c.end, "text": c.text, "title": c.title,
-                                "heading": c.heading, "page": c.page, "language": c.language,
-                            }
-                            for c in chunks
-                        ],
-                    )
+                    connection.execute(sa.insert(rows), [row_of(c, document) for c in chunks])
 
     def remove(self, document_id: str) -> None:
         """Erase a document and all chunks it ever had; no generation returns them from now on."""
         documents = self._t.documents
         with self._write() as connection:
             if not connection.execute(self._sa.delete(documents).where(documents.c.id == document_id)).rowcount:
-                raise _absent("document", document_id)
+                raise absent("document", document_id)
 
     def rename(self, old: str, new: str) -> None:
         """Give a document another id; its chunks keep theirs."""
@@ -211,7 +161,11 @@ class Catalog:
             if not connection.execute(
                 self._sa.update(documents).where(documents.c.id == old).values(id=new)
             ).rowcount:
-                raise _absent("document", old)
+                raise absent("document", old)
+            rows = self._t.chunks
+            for row in connection.execute(self._sa.select(rows).where(rows.c.document == new)).mappings().all():
+                update = self._sa.update(rows).where(rows.c.id == row["id"])
+                connection.execute(update.values(seal=seal_chunk(row)))
 
     def documents(self) -> list[DocumentRecord]:
         """All documents without their texts, sorted by id."""
@@ -227,7 +181,7 @@ class Catalog:
         with self._read() as connection:
             row = connection.execute(self._sa.select(table).where(table.c.id == id)).mappings().first()
         if row is None:
-            raise _absent("document", id)
+            raise absent("document", id)
         return Document(
             id=row["id"], text=row["text"], title=row["title"], revision=row["revision"], source=row["source"],
             language=row["language"], pages=tuple(Page(*page) for page in row["pages"]),
@@ -240,7 +194,8 @@ class Catalog:
     def _select_chunks(self) -> Any:
         rows, documents = self._t.chunks, self._t.documents
         # Groups are read from the document, so that a restriction holds from the moment it is written.
-        return self._sa.select(rows, documents.c.groups).join(documents, rows.c.document == documents.c.id)
+        chosen = self._sa.select(rows, documents.c.groups, documents.c.seal.label("access"))
+        return chosen.join(documents, rows.c.document == documents.c.id)
 
     def chunks(self, document_id: str | None = None) -> Iterator[Chunk]:
         """The live chunks, of one document or of all, sorted by document and place."""
@@ -250,23 +205,37 @@ class Catalog:
             query = query.where(rows.c.document == document_id)
         with self._read() as connection:
             for row in connection.execution_options(yield_per=1000).execute(query).mappings():
-                yield _chunk(row)
+                yield chunk_of(row)
 
     def chunk(self, id: str) -> Chunk:
         """One chunk, live or kept for a generation; `DataMistake` when there is none."""
         found = self.chunks_by_id([id])
         if id not in found:
-            raise _absent("chunk", id)
+            raise absent("chunk", id)
         return found[id]
 
     def chunks_by_id(self, ids: Sequence[str]) -> dict[str, Chunk]:
         """{id: chunk} of those ids that there are, with the access groups of this moment."""
         found = {}
         with self._read() as connection:
-            for portion in _portions(ids):
+            for portion in portions(ids):
                 query = self._select_chunks().where(self._t.chunks.c.id.in_(portion))
-                found.update((row["id"], _chunk(row)) for row in connection.execute(query).mappings())
+                found.update((row["id"], chunk_of(row)) for row in connection.execute(query).mappings())
         return found
+
+    def span(self, document_id: str, revision: str, start: int, end: int) -> tuple[str, int | None] | None:
+        """(text, page of its start) of a span of a document; None when the document is no longer in that revision."""
+        table = self._t.documents
+        # Without its text a long document is not read for a few sentences of it.
+        text = self._sa.func.substr(table.c.text, start + 1, end - start)
+        with self._read() as connection:
+            row = connection.execute(
+                self._sa.select(text, table.c.pages).where(table.c.id == document_id, table.c.revision == revision)
+            ).first()
+        if row is None or len(row[0]) != end - start:
+            return None
+        pages = [number for number, first, _ in row[1] if first <= start]
+        return row[0], (pages[-1] if pages else None)
 
     # -------------------------------------------------------------------------------------------- generations
 
@@ -275,7 +244,7 @@ class Catalog:
         table = self._t.generations
         with self._read() as connection:
             found = connection.execute(self._sa.select(table).order_by(table.c.created)).mappings()
-            return [_generation(row) for row in found]
+            return [generation_of(row) for row in found]
 
     def current(self) -> Generation | None:
         """The generation that answers, None before the first build."""
@@ -283,7 +252,7 @@ class Catalog:
         pointer = self._sa.select(state.c.value).where(state.c.key == "current").scalar_subquery()
         with self._read() as connection:
             row = connection.execute(self._sa.select(table).where(table.c.id == pointer)).mappings().first()
-        return None if row is None else _generation(row)
+        return None if row is None else generation_of(row)
 
     def switch(self, generation_id: str) -> None:
         """Let this generation answer from now on: the one pointer; also the way back to the one before.
@@ -314,7 +283,7 @@ class Catalog:
             connection.execute(sa.delete(members).where(members.c.generation == generation.id))
             connection.execute(sa.delete(table).where(table.c.id == generation.id))
             connection.execute(sa.insert(table).values(values))
-            for ids in _portions(list(chunk_ids)):
+            for ids in portions(list(chunk_ids)):
                 connection.execute(sa.insert(members), [{"generation": generation.id, "chunk": id} for id in ids])
             self._switch(connection, generation.id)
 
@@ -340,38 +309,31 @@ class Catalog:
         with self._read() as connection:
             return connection.scalar(lost) == 0
 
+    def members(self, generation_id: str) -> list[str]:
+        """The ids of the chunks that a generation was built from."""
+        members = self._t.members
+        with self._read() as connection:
+            chosen = self._sa.select(members.c.chunk).where(members.c.generation == generation_id)
+            return list(connection.scalars(chosen))
+
+    def access_seal(self, document_id: str) -> str | None:
+        """The checksum that was kept with a document's groups; None in catalogs of before there were any."""
+        table = self._t.documents
+        with self._read() as connection:
+            return connection.scalar(self._sa.select(table.c.seal).where(table.c.id == document_id))
+
+    def integrity(self) -> list[str]:
+        """What SQLite says of its own pages: ["ok"], or its faults."""
+        if self._engine.dialect.name != "sqlite":
+            return ["ok"]
+        with self._read() as connection:
+            return list(connection.scalars(self._sa.text("PRAGMA integrity_check(20)")))
+
     def checkpoint(self) -> None:
         """Move SQLite's write-ahead log into the database file, so that erased text does not linger there."""
         if self._engine.dialect.name == "sqlite":
             with self._read() as connection:
                 connection.execute(self._sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
-
-
-def _check(document: Document, chunks: Sequence[Chunk]) -> None:
-    for chunk in chunks:
-        if chunk.document != document.id or document.text[chunk.start : chunk.end] != chunk.text:
-            raise ValueError(f"chunk {chunk.id} is no span of document {document.id}")
-
-
-def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _MANY):
-        yield values[start : start + _MANY]
-
-
-def _absent(what: str, id: str) -> DataMistake:
-    return DataMistake(f"there is no {what} {id!r} in the catalog", tip="tunewise documents lists what there is")
-
-
-def _chunk(row: RowMapping) -> Chunk:
-    return Chunk(
-        id=row["id"], document=row["document"], revision=row["revision"], start=row["start"], end=row["end"],
-        text=row["text"], title=row["title"], heading=row["heading"], page=row["page"], language=row["language"],
-        groups=tuple(row["groups"]),
-    )
-
-
-def _generation(row: RowMapping) -> Generation:
-    return Generation(**{**row, "notes": tuple(row["notes"])})
 
 
 __all__ = ["Catalog", "DocumentRecord", "Generation", "derived"]

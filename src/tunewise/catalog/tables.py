@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of these tables; a catalog with a higher one was written by a newer tunewise and is refused."""
 
 
@@ -30,6 +30,7 @@ def tables() -> Any:
             sa.Column("text", sa.Text, nullable=False),
             sa.Column("settings", sa.Text, nullable=False),
             sa.Column("characters", sa.Integer, nullable=False),
+            sa.Column("seal", sa.String(32)),
         )
         chunks = sa.Table(
             "chunks", metadata,
@@ -45,6 +46,8 @@ def tables() -> Any:
             *(sa.Column(name, sa.Text, nullable=False) for name in ("text", "title", "heading")),
             sa.Column("page", sa.Integer),
             sa.Column("language", sa.Text, nullable=False),
+            *(sa.Column(name, sa.Integer) for name in ("parent_start", "parent_end")),
+            sa.Column("seal", sa.String(32)),
         )
         generations = sa.Table(
             "generations", metadata,
@@ -72,6 +75,22 @@ def tables() -> Any:
         )
 
     return Tables
+
+
+def upgrade(connection: Any) -> None:
+    """Add what this version's tables have and an older catalog has not; nothing that is there is touched."""
+    import sqlalchemy as sa
+
+    found = sa.inspect(connection)
+    for table in tables().metadata.sorted_tables:
+        if not found.has_table(table.name):
+            table.create(connection)
+            continue
+        there = {column["name"] for column in found.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(sa.text(f'ALTER TABLE "{table.name}" ADD COLUMN "{column.name}" {kind}'))
 
 
 def prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from tunewise.cli.documents import project_of
+from tunewise.cli.documents import project_of, stale_mark
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
 from tunewise.cli.terminal import detail, following, manners, out, out_json
-from tunewise.errors import Failed
+from tunewise.errors import Failed, UserMistake
 
 
 def register(app: typer.Typer) -> None:
@@ -30,16 +30,23 @@ def ask(
                                                     help="Ask as a member of this group.")] = None,
     public: Annotated[bool, typer.Option("--public", envvar="TUNEWISE_PUBLIC",
                                          help="Ask as a member of none.")] = False,
+    turn: Annotated[list[str] | None, typer.Option("--turn", envvar="TUNEWISE_TURN",
+                                                   help="An earlier 'question => answer'; oldest first.")] = None,
 ) -> None:
     """Answer a question and show where the answer comes from."""
+    from tunewise.jobs.ages import ages
     from tunewise.jobs.ask import ask as job
 
     reader = (group or ()) if public else group or None
-    answer, used = job(project_of(model=model, k=k), question, approach=approach, groups=reader)
+    project = project_of(model=model, k=k)
+    answer, used = job(project, question, approach=approach, groups=reader, history=_turns(turn or []))
+    named = {*(hit.chunk.document for hit in answer.hits), *(one.document for one in answer.citations)}
+    known = ages(project, named) if named else {}
     if answer.error:
         raise Failed(answer.error, tip="tunewise doctor")
     if manners.json:
-        out_json({"approach": used, "answer": answer})
+        out_json({"approach": used, "answer": answer, "ages": known,
+                  "stale": sorted(name for name, age in known.items() if age.stale)})
     else:
         out(answer.text)
         out()
@@ -47,7 +54,15 @@ def ask(
         for citation in answer.citations:
             page = ", " + message("page", page=citation.page) if citation.page else ""
             state = message("verified") if citation.verified else message("unverified", reason=citation.reason)
-            out(f"  {citation.marker} {citation.document}{page} [{citation.start}:{citation.end}] ({state})")
+            out(f"  {citation.marker} {citation.document}{page} [{citation.start}:{citation.end}] ({state})"
+                f"{stale_mark(known.get(citation.document))}")
             out(f"      {' '.join(citation.quote.split())}")
     detail(f"{used.name}: {answer.seconds:.2f} s, {answer.tokens_in} + {answer.tokens_out} tokens")
     following("tunewise compare")
+
+
+def _turns(turns: list[str]) -> list[tuple[str, str]]:
+    split = [turn.partition("=>") for turn in turns]
+    if any(not (mark and asked.strip()) for asked, mark, _ in split):
+        raise UserMistake(message("bad_turn"), tip="--turn 'How long may I return an article? => 30 days'")
+    return [(asked.strip(), answered.strip()) for asked, _, answered in split]

@@ -1,9 +1,9 @@
-"""init, ingest, search, index: from a folder of documents to passages that can be found."""
+"""init, ingest, search: from a folder of documents to passages that can be found."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,10 @@ from tunewise.cli.terminal import following, manners, out, out_json, progress, s
 from tunewise.errors import ConfigMistake, UserMistake
 from tunewise.project import DEFAULT_APPROACHES, FILE, Project, load_project
 
+if TYPE_CHECKING:
+    from tunewise.jobs.ages import Age
+    from tunewise.jobs.ingest import IngestResult
+
 
 def project_of(**flags: Any) -> Project:
     """The project of --config or of the working folder; `flags` by the last part of the setting's key."""
@@ -21,6 +25,8 @@ def project_of(**flags: Any) -> Project:
         "documents": "project.documents", "questions": "project.questions", "language": "project.language",
         "model": "project.model", "embedder": "project.embedder", "tokens": "chunks.tokens",
         "mode": "retrieval.mode", "k": "retrieval.k", "budget": "retrieval.budget",
+        "seeds": "compare.seeds",
+        "kind": "chunks.kind",
     }
     return load_project(manners.config, flags={keys[name]: value for name, value in flags.items()})
 
@@ -28,12 +34,9 @@ def project_of(**flags: Any) -> Project:
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
     command(app, "init", example="tunewise init handbook --language en")(init)
-    command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160")(ingest)
+    command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160\n"
+            "tunewise ingest --watch\ntunewise ingest --url https://example.org/sitemap.xml")(ingest)
     command(app, "search", example="tunewise search 'how long may I return an article?' --k 5")(search)
-    index = typer.Typer(help="The generations of the index.", rich_markup_mode=None)
-    command(index, "list", example="tunewise index list --json")(index_list)
-    command(index, "rollback", example="tunewise index rollback GENERATION --yes")(index_rollback)
-    app.add_typer(index, name="index")
 
 
 def init(
@@ -69,19 +72,43 @@ def ingest(
     tokens: Annotated[int | None, typer.Option(help="Tokens of a passage [TUNEWISE_TOKENS].")] = None,
     password: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_PASSWORD",
                                                        help="For encrypted files; may be repeated.")] = None,
+    url: Annotated[list[str] | None, typer.Option(help="A web page or site map to save there first; may be repeated "
+                                                       "[TUNEWISE_URL].", envvar="TUNEWISE_URL")] = None,
+    allow_private: Annotated[bool, typer.Option("--allow-private", envvar="TUNEWISE_ALLOW_PRIVATE",
+                                                help="Let --url reach your own network.")] = False,
+    kind: Annotated[str | None, typer.Option(help="Passages: sections, pages or parents [TUNEWISE_KIND].")] = None,
+    again: Annotated[bool, typer.Option("--again", envvar="TUNEWISE_AGAIN",
+                                        help="Read every file again, also unchanged ones.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", envvar="TUNEWISE_WATCH",
+                                        help="Stay, and follow every change of the folder.")] = False,
 ) -> None:
     """Build the index from the documents.
 
     Files are read, cut into passages, embedded. Only what changed is done again.
     """
-    from tunewise.jobs.ingest import ingest as job
+    from tunewise.jobs.watch import watch as follow
 
-    project = project_of(documents=folder, embedder=embedder, tokens=tokens)
+    project = project_of(documents=folder, embedder=embedder, tokens=tokens, kind=kind)
+    settings = {
+        "project": project.root, "embedder": project.embedder, "tokens": project.tokens, "kind": project.chunks,
+        "passwords": tuple(password or ()), "groups": project.groups, "again": again, "index": project.index or "",
+    }
+    if watch:
+        follow(project.documents, settings=settings, told=_ingested, trouble=lambda error: warn(error.message))
+        return
+    from tunewise.jobs.ingest import ingest as job
+    from tunewise.jobs.web import save_pages
+
     with progress() as report:
-        result = job(
-            project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens,
-            passwords=tuple(password or ()), groups=project.groups, progress=report,
-        )
+        saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
+        result = job(project.documents, progress=report, **settings)
+    for unread in saved.unread if saved else ():
+        warn(message("unread", source=unread.source, reason=unread.reason))
+    _ingested(result)
+    following("tunewise search '…'")
+
+
+def _ingested(result: IngestResult) -> None:
     for unread in result.unread:
         warn(message("unread", source=unread.source, reason=unread.reason))
     for note in result.notes:
@@ -91,7 +118,6 @@ def ingest(
     else:
         out(message("ingest_done", documents=result.documents, added=result.added, changed=result.changed,
                     removed=result.removed, unchanged=result.unchanged, seconds=result.seconds))
-    following("tunewise search '…'")
 
 
 def search(
@@ -105,55 +131,34 @@ def search(
                                          help="Search as a member of none.")] = False,
 ) -> None:
     """Show the passages that an answer would be given."""
+    from tunewise.jobs.ages import ages
     from tunewise.jobs.search import search as job
+    from tunewise.nouns import to_json
 
-    hits = job(project_of(k=k, mode=mode), query, groups=(group or ()) if public else group or None)
+    project = project_of(k=k, mode=mode)
+    hits = job(project, query, groups=(group or ()) if public else group or None)
+    known = ages(project, (hit.chunk.document for hit in hits))
     if manners.json:
-        out_json(hits)
+        out_json([to_json(hit) | {"age": known.get(hit.chunk.document)} for hit in hits])
     elif not hits:
         say(message("no_hits"))
     else:
         for hit in hits:
             chunk = hit.chunk
             page = ", " + message("page", page=chunk.page) if chunk.page else ""
-            out(f"{hit.rank}. {chunk.document}{page} [{chunk.start}:{chunk.end}]  {hit.score:.3f}")
+            out(f"{hit.rank}. {chunk.document}{page} [{chunk.start}:{chunk.end}]  {hit.score:.3f}"
+                f"{stale_mark(known.get(chunk.document))}")
             out("   " + " ".join(chunk.text.split()))
     following("tunewise ask '…'")
 
 
-def index_list() -> None:
-    """List the generations of the index, the current one marked."""
-    from tunewise.jobs.search import generations
-
-    current, known = generations(project_of())
-    if manners.json:
-        out_json({"current": current, "generations": known})
-        return
-    if not known:
-        say(message("no_index"))
-    for generation in known:
-        what = message("generation", documents=generation.documents, chunks=generation.chunks,
-                       embedder=generation.embedder)
-        out(f"{'*' if generation.id == current else ' '} {generation.id}  {generation.created}  {what}")
-    following("tunewise index rollback GENERATION" if len(known) > 1 else "tunewise ingest")
-
-
-def index_rollback(
-    generation: Annotated[str, typer.Argument(help="Its id, as `tunewise index list` shows it.")],
-    *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
-) -> None:
-    """Make an earlier generation of the index the current one."""
-    from tunewise.jobs.search import switch
-
-    project = project_of()
-    confirm(message("confirm_rollback", id=generation), yes=yes)
-    switch(project, generation)
-    if manners.json:
-        out_json({"current": generation})
-    else:
-        out(message("rolled_back", id=generation))
-    following("tunewise search '…'")
+def stale_mark(age: Age | None) -> str:
+    """What is said behind a source that is older than its rule; "" for any other."""
+    if age is None or not age.stale:
+        return ""
+    if age.days is None:
+        return "  " + message("stale_unknown", allowed=age.allowed)
+    return "  " + message("stale", days=age.days, allowed=age.allowed)
 
 
 def confirm(question: str, *, yes: bool) -> None:

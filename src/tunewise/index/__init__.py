@@ -5,6 +5,7 @@ are read from the catalog, with the access groups of this moment.
 """
 
 from tunewise.index.generation import build
+from tunewise.index.lexical import passage_text
 from tunewise.index.search import Index
 
-__all__ = ["Index", "build"]
+__all__ = ["Index", "build", "passage_text"]

@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import Damaged, DataMistake, Failed
-from tunewise.index import access, lexical
+from tunewise.index import access, lexical, place
 from tunewise.index.vectors import VectorCache
-from tunewise.nouns import Chunk
-from tunewise.store import disk_errors, fingerprint, lock, read_json, sha256, write_json
+from tunewise.nouns import Chunk, to_json
+from tunewise.store import disk_errors, fingerprint, lock, sha256, write_json
 
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 TABLE = "chunks"
-MANIFEST = "manifest.json"
 FORMAT = 1
 FLAT_BELOW = 20_000
 """Rows up to which every vector is compared; above, IVF_SQ (recall@10 .99 to 1.0 with refine_factor 4)."""
+REFINE = 4
+"""How many times as many candidates of the quantised index are compared again with their exact vectors."""
 _ROWS = 20_000
 """Rows in one append: few appends keep queries quick, portions keep memory bounded."""
 _SAMPLE = 200
@@ -43,9 +45,12 @@ def dense_weight(unknown: float) -> float:
 
 
 def build(
-    catalog: Catalog, folder: Path, *, embedder: Embedder, progress: Progress | None = None, cache: Path | None = None
+    catalog: Catalog, folder: Path, *, embedder: Embedder, progress: Progress | None = None, cache: Path | None = None,
+    uri: str | None = None,
 ) -> Generation:
     """Bring the index in `folder` to what the catalog holds now, and let it answer.
+
+    `uri`: object storage for its files ("": the folder itself; None: wherever they lay before).
 
     Only texts without a vector in the cache (`cache`, default: in `folder`) are embedded; an unchanged catalog returns
     its generation at once. The generation before stays for a rollback unless it holds a removed document.
@@ -53,13 +58,15 @@ def build(
     """
     folder = Path(folder)
     with lock(folder / "writer.lock"):
+        if uri is not None:
+            place.settle(folder, uri)
         chunks = list(catalog.chunks())
         if not chunks:
             raise DataMistake("there is nothing to index: the catalog holds no passages", tip="tunewise ingest FOLDER")
         identity = _fingerprint(chunks, embedder)
         id = identity[:16]
         found = next((one for one in catalog.generations() if one.id == id), None)
-        if found is not None and _is_sound(folder / id, found):
+        if found is not None and _is_sound(folder, found):
             catalog.switch(id)
         else:
             found = _build(catalog, folder, id, identity, chunks, embedder, progress, cache)
@@ -86,24 +93,27 @@ def _build(
     unknown = _unknown_shares(chunks, embedder)
     weight = max(dense_weight(share) for share in unknown.values())
     hashes = _hash_and_sync(aside)
-    content = {"format": FORMAT, "fingerprint": identity, "lexical": lexical.FINGERPRINT, "rows": len(chunks)}
-    manifest = write_json(aside / MANIFEST, {**content, "files": hashes})
-    shutil.rmtree(folder / id, ignore_errors=True)
-    aside.rename(folder / id)
-    _sync(folder)
     generation = Generation(
         id=id, fingerprint=identity, embedder=embedder.name, embedder_fingerprint=embedder.fingerprint,
         precision=embedder.precision, dimension=embedder.dimension, lexical=lexical.FINGERPRINT, chunks=len(chunks),
         documents=len({chunk.document for chunk in chunks}), unknown=unknown, dense_weight=weight,
-        created=datetime.now(UTC).isoformat(), manifest=manifest, notes=_notes(unknown, embedder),
+        created=datetime.now(UTC).isoformat(), manifest="",
+        notes=(vectors_note(len(chunks)), *_notes(unknown, embedder)),
     )
+    content = {"format": FORMAT, "fingerprint": identity, "lexical": lexical.FINGERPRINT, "rows": len(chunks)}
+    content |= {"files": hashes, "sizes": {name: (aside / name).stat().st_size for name in hashes}}
+    manifest = write_json(aside / place.MANIFEST, {**content, "row": to_json(generation)})
+    generation = replace(generation, manifest=manifest)
+    place.publish(aside, folder, id)
+    _sync(folder)
     catalog.add_generation(generation, [chunk.id for chunk in chunks])
     return generation
 
 
 def _fingerprint(chunks: list[Chunk], embedder: Embedder) -> str:
     content = [
-        [c.id, c.document, c.revision, sha256(lexical.passage_text(c)), c.language, access.tokens(c.groups)]
+        [c.id, c.document, c.revision, sha256(lexical.passage_text(c)), c.language, access.tokens(c.groups),
+         *(c.parent or ())]
         for c in chunks
     ]
     return fingerprint([FORMAT, lexical.FINGERPRINT, embedder.fingerprint, content])
@@ -118,6 +128,13 @@ def _unknown_shares(chunks: list[Chunk], embedder: Embedder) -> dict[str, float]
         language: round(embedder.unknown_share(texts[:: max(1, len(texts) // _SAMPLE)][:_SAMPLE]), 4)
         for language, texts in sorted(by_language.items())
     }
+
+
+def vectors_note(rows: int) -> str:
+    """What was derived for the vectors, and why."""
+    if rows <= FLAT_BELOW:
+        return f"{rows} passages: every vector is compared (exact; cells pay off above {FLAT_BELOW})"
+    return f"{rows} passages, more than {FLAT_BELOW}: vectors in cells (IVF_SQ), the best {REFINE} k compared exactly"
 
 
 def _notes(unknown: dict[str, float], embedder: Embedder) -> tuple[str, ...]:
@@ -184,8 +201,8 @@ def _hash_and_sync(folder: Path) -> dict[str, str]:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         hashes[path.relative_to(folder).as_posix()] = sha256(path)
-    for place in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        _sync(place)
+    for inner in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
+        _sync(inner)
     return hashes
 
 
@@ -197,17 +214,15 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def check_files(folder: Path, generation: Generation) -> None:
+def check_files(folder: Path, generation: Generation, *, deep: bool = False) -> None:
     """`Damaged` unless every file of a generation is what its manifest says, and the manifest what the catalog says."""
-    tip = "tunewise ingest builds it again (nothing is embedded twice)"
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise Damaged(f"the index generation {generation.id} is missing in {folder.parent}", tip=tip)
-    if sha256(manifest) != generation.manifest:
-        raise Damaged(f"{manifest} is not the one that was built", tip=tip)
-    for name, expected in read_json(manifest)["files"].items():
-        if not (folder / name).is_file() or sha256(folder / name) != expected:
-            raise Damaged(f"{folder / name} is not what was built", tip=tip)
+    content = place.check(folder, generation.id, generation.manifest, deep=deep)
+    row = to_json(replace(generation, manifest=""))
+    if content.get("row", row) != row:
+        raise Damaged(
+            f"the catalog's row of the index generation {generation.id} is not what was built",
+            tip="tunewise ingest builds it again (nothing is embedded twice)",
+        )
 
 
 def _is_sound(folder: Path, generation: Generation) -> bool:
@@ -224,7 +239,4 @@ def _drop_old(catalog: Catalog, folder: Path, current: Generation) -> None:
     before = [one.id for one in others if catalog.is_whole(one.id)][-1:]
     catalog.drop_generations(one.id for one in others if one.id not in before)
     catalog.checkpoint()
-    keep = {current.id, *before}
-    for path in folder.iterdir():
-        if path.is_dir() and path.name not in keep:
-            shutil.rmtree(path)
+    place.erase_all_but(folder, {current.id, *before})

@@ -6,7 +6,8 @@ so that a removed document is gone and a new restriction holds from the moment t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ import numpy as np
 
 from tunewise.catalog import Catalog
 from tunewise.errors import Damaged, DataMistake
-from tunewise.index import access, lexical
-from tunewise.index.generation import FLAT_BELOW, TABLE, check_files
+from tunewise.index import access, lexical, place
+from tunewise.index.generation import FLAT_BELOW, REFINE, TABLE, check_files
 from tunewise.nouns import Chunk
 
-_REFINE = 4
 _EXTRA = 10
 """Rows asked for beyond k, to make up for those that the catalog withholds."""
 
@@ -29,7 +29,7 @@ class Index:
     `DataMistake` when nothing was built; `Damaged` when a file is not what was built, or was built by other settings.
     """
 
-    def __init__(self, catalog: Catalog, folder: Path, generation: str | None = None) -> None:
+    def __init__(self, catalog: Catalog, folder: Path, generation: str | None = None, *, deep: bool = False) -> None:
         import lancedb
 
         kept = {one.id: one for one in catalog.generations()}
@@ -42,13 +42,13 @@ class Index:
                 f"the index generation {found.id} was built with another tokenizer",
                 tip="tunewise ingest builds it again",
             )
-        check_files(Path(folder) / found.id, found)
+        check_files(Path(folder), found, deep=deep)
         self.generation = found
         self.catalog = catalog
         self.fingerprint = found.fingerprint
         self.embedder_fingerprint = found.embedder_fingerprint
         self.dense_weight = found.dense_weight
-        self._table: Any = lancedb.connect(str(Path(folder) / found.id)).open_table(TABLE)
+        self._table: Any = lancedb.connect(place.address(Path(folder), found.id)).open_table(TABLE)
         self._rows = found.chunks
 
     def search_dense(
@@ -64,7 +64,7 @@ class Index:
             raise ValueError(f"a vector of {self.generation.dimension} numbers is needed, got shape {vector.shape}")
         query = self._table.search(vector, query_type="vector", vector_column_name="vector").distance_type("cosine")
         if self._rows > FLAT_BELOW:
-            query = query.refine_factor(_REFINE)
+            query = query.refine_factor(REFINE)
         rows = self._run(query, k, groups, "_distance")
         return self._passages([(id, 1.0 - distance) for id, distance in rows], k, groups)
 
@@ -91,3 +91,33 @@ class Index:
         found = [(chunks[id], score) for id, score in rows if id in chunks and access.may_read(chunks[id], groups)]
         # Equal scores in a fixed order: the same question must find the same passages on every machine.
         return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]
+
+    def held(self) -> list[str]:
+        """The ids of all passages in the table, sorted."""
+        return sorted(self._table.search().select(["id"]).limit(self._table.count_rows()).to_arrow()["id"].to_pylist())
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        """The stored vectors of passages that this generation holds, float32 of shape (len(ids), dimension)."""
+        if not ids:
+            return np.empty((0, self.generation.dimension), np.float32)
+        quoted = ", ".join("'" + id.replace("'", "''") + "'" for id in ids)
+        rows = self._table.search().where(f"id IN ({quoted})").select(["id", "vector"]).limit(len(ids)).to_arrow()
+        flat = np.asarray(rows["vector"].combine_chunks().flatten(), dtype=np.float32)
+        place = {id: n for n, id in enumerate(rows["id"].to_pylist())}
+        return flat.reshape(-1, self.generation.dimension)[[place[id] for id in ids]]
+
+    def parents(self, chunks: Sequence[Chunk]) -> dict[str, Chunk]:
+        """{id of a chunk: the passage to read for it}: its parent's exact span, or itself where there is none."""
+        found: dict[str, Chunk] = {}
+        for chunk in chunks:
+            span = chunk.parent and self.catalog.span(chunk.document, chunk.revision, *chunk.parent)
+            if not (chunk.parent and span):
+                # Its document has another revision by now: the small passage is whole, the large one is gone.
+                found[chunk.id] = chunk
+                continue
+            start, end = chunk.parent
+            found[chunk.id] = replace(
+                chunk, id=f"{chunk.document}@{chunk.revision[:12]}#{start}-{end}", start=start, end=end, text=span[0],
+                page=span[1], parent=None,
+            )
+        return found

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 _PORTION = 400
 
 
+def damaged_vectors(path: Path) -> int:
+    """How many vectors of a cache fail their checksum; a file that is no database any more counts as one."""
+    bad = 0
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            for data, crc in database.execute("SELECT vector, crc FROM vectors"):
+                bad += not isinstance(data, bytes) or zlib.crc32(data) != crc
+    except sqlite3.DatabaseError:
+        return bad + 1
+    return bad
+
+
 class VectorCache:
     """{(text, embedder): vector} on disk; every `add` is whole or absent."""
 

@@ -71,6 +71,8 @@ def demo(
         embedder=project.embedder,
         tokens=project.tokens,
         groups=project.groups,
+        kind=project.chunks,
+        index=project.index or "",
         progress=progress,
     )
     say(f"{result.documents} documents, {result.generation.chunks} passages, index ready after {result.seconds:.0f} s")

@@ -9,16 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewise import __version__
 from tunewise.catalog import Catalog, Generation, derived
 from tunewise.embeddings import Embedder, load_embedder
 from tunewise.errors import DataMistake
 from tunewise.index import build
+from tunewise.jobs.files import SeenFiles
+from tunewise.jobs.groups import AccessRules, assigned_groups, read_rules
+from tunewise.jobs.watermark import leave
 from tunewise.nouns import Chunk, Document
-from tunewise.store import lock, project_folder, read_json, write_json
+from tunewise.store import fingerprint, lock, project_folder, read_json, write_json
 
 if TYPE_CHECKING:
     from tunewise.reading import Unread
@@ -61,13 +64,19 @@ def ingest(
     tokens: int = 120,
     passwords: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
+    kind: str = "sections",
+    index: str | None = None,
+    again: bool = False,
     progress: Progress | None = None,
 ) -> IngestResult:
     """Bring a project's catalog and index to what stands in a folder of documents.
 
-    `tokens` is the size of a chunk in the embedder's tokens. `groups` maps globs over document ids ("hr/*") to the
-    access groups of what they match; the last match wins; None leaves the groups that the catalog has. A file that
-    cannot be read keeps its earlier version. `DataMistake` for an empty folder; `Failed` when another ingest runs.
+    `tokens` is the size of a chunk in the embedder's tokens, `kind` one of `chunks.KINDS`. `groups` maps globs over
+    document ids ("hr/*") to the access groups of what they match; the last match wins; None leaves the groups that the
+    catalog has; `.groups.toml` files in the folders speak before them. `index`: a URI of object storage for the index,
+    "" for the project's own folder, None for where it was. Files with the size and time of the last ingest
+    are not read `again`. A file that cannot be read keeps its earlier version. `DataMistake` for an empty folder or a
+    broken `.groups.toml`; `Failed` when another ingest runs.
     """
     from tunewise.chunks import chunk
     from tunewise.reading import read_folder
@@ -77,23 +86,26 @@ def ingest(
     home = project_folder(project)
     with lock(home / "ingest.lock"), open_catalog(project) as catalog:
         model = load_embedder(embedder, cache=home / "cache") if isinstance(embedder, str) else embedder
-        documents, unread = read_folder(folder, passwords=passwords, progress=tell)
+        rules = read_rules(Path(folder), groups, assigned=assigned_groups(project))
         before = catalog.current()
         known = {record.id: record for record in catalog.documents()}
-        notes = []
-        if not documents:
+        settings = fingerprint([__version__, tokens, kind, model.fingerprint])
+        files = SeenFiles(home / "files.json", settings, known, again=again)
+        documents, unread = read_folder(folder, passwords=passwords, progress=tell, skip=files.same)
+        notes: list[str] = []
+        if not documents and not files.skipped:
             raise DataMistake(
                 f"none of the files in {folder} could be read",
                 tip="the reasons are listed with each file", faults=tuple(f"{u.source}: {u.reason}" for u in unread),
             )
-        if groups is not None:
-            notes += _idle_rules(documents, groups)
+        notes += rules.idle([*files.skipped, *(document.id for document in documents)])
         counts = {"added": 0, "changed": 0, "unchanged": 0}
         waiting: list[tuple[Document, list[Chunk]]] = []
         for done, document in enumerate(documents, 1):
             record = known.get(document.id)
-            document = replace(document, groups=_groups(document, groups, None if record is None else record.groups))
-            pieces = chunk(document, tokens=tokens, count=model.count_tokens)
+            held = rules.of(document.id, document.groups, None if record is None else record.groups)
+            document = replace(document, groups=held)
+            pieces = chunk(document, tokens=tokens, count=model.count_tokens, kind=kind)
             if record is None:
                 counts["added"] += 1
             elif record.settings != derived(document, pieces):
@@ -107,15 +119,23 @@ def ingest(
                 waiting.clear()
             tell("chunk", done, len(documents))
         catalog.put_all(waiting)
-        gone = sorted(known.keys() - {document.id for document in documents})
+        for id in files.skipped:
+            counts["changed" if _protect(catalog, id, rules) else "unchanged"] += 1
+        gone = sorted(known.keys() - {document.id for document in documents} - set(files.skipped))
         kept = [id for id in gone if _stands_in(id, unread)]
         for id in kept:
             notes.append(f"{id} could not be read now: its earlier version is kept")
-            _protect(catalog, id, groups)
+            _protect(catalog, id, rules)
         removed = [id for id in gone if id not in kept]
         for id in removed:
             catalog.remove(id)
-        generation = build(catalog, indexes_folder(project), embedder=model, progress=progress, cache=home / "cache")
+        generation = build(
+            catalog, indexes_folder(project), embedder=model, progress=progress, cache=home / "cache", uri=index
+        )
+        # What was read in part is read again, so that its fault is named again.
+        faulty = {one.source for one in unread}
+        files.keep([document.id for document in documents if document.id not in faulty])
+        leave(catalog, home)
         notes += generation.notes
         seconds = time.monotonic() - started
         if before is None or before.id != generation.id:
@@ -130,33 +150,14 @@ def ingest(
         )
 
 
-def _groups(
-    document: Document, rules: Mapping[str, Sequence[str]] | None, before: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    if rules is None:
-        # Leaving out the rules must never open what an earlier ingest closed.
-        return document.groups if before is None else before
-    groups: Sequence[str] = document.groups
-    for pattern, named in rules.items():
-        if fnmatchcase(document.id, pattern):
-            groups = named
-    return tuple(sorted(set(groups)))
-
-
-def _idle_rules(documents: Sequence[Document], rules: Mapping[str, Sequence[str]]) -> list[str]:
-    return [
-        f"the access rule {pattern!r} matches no document: check its spelling"
-        for pattern in rules
-        if not any(fnmatchcase(document.id, pattern) for document in documents)
-    ]
-
-
-def _protect(catalog: Catalog, id: str, rules: Mapping[str, Sequence[str]] | None) -> None:
-    """The rules hold for an earlier version too that is kept because its file cannot be read now."""
+def _protect(catalog: Catalog, id: str, rules: AccessRules) -> bool:
+    """Let the rules hold for a version that was not read now; whether that changed its groups."""
     document = catalog.document(id)
-    groups = _groups(document, rules, document.groups)
-    if groups != document.groups:
-        catalog.put(replace(document, groups=groups), list(catalog.chunks(id)))
+    groups = rules.of(id, (), document.groups)
+    if groups == document.groups:
+        return False
+    catalog.put(replace(document, groups=groups), list(catalog.chunks(id)))
+    return True
 
 
 def _stands_in(id: str, unread: Sequence[Unread]) -> bool:

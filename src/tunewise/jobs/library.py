@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.catalog import Catalog
 from tunewise.embeddings import Embedder, load_embedder
 from tunewise.index import Index
+from tunewise.jobs.fits import load_fit
 from tunewise.jobs.ingest import indexes_folder
 from tunewise.jobs.search import ingested
 from tunewise.nouns import Chunk, Question, Retrieval
-from tunewise.retrieval import Retriever, make_retriever
+from tunewise.retrieval import Generate, Retriever, make_retriever
 from tunewise.store import project_folder, read_json
 
 if TYPE_CHECKING:
@@ -27,10 +29,16 @@ class Library:
     catalog: Catalog
     index: Index
     embedder: Embedder
+    home: Path
+    """The project's own folder."""
 
-    def retriever(self, settings: Retrieval, count: Callable[[str], int]) -> Retriever:
-        """The retriever of an approach; `count` gives the tokens of the model that reads the passages."""
-        return make_retriever(self.index, self.embedder, settings, count=count)
+    def retriever(
+        self, settings: Retrieval, count: Callable[[str], int], *, generate: Generate | None = None
+    ) -> Retriever:
+        """The retriever of an approach; `count` gives the tokens of the model that reads the passages, `generate`
+        writes queries. What was fitted (`settings.fit`) is read from the project."""
+        fit = load_fit(self.home, settings.fit) if settings.fit else None
+        return make_retriever(self.index, self.embedder, settings, count=count, generate=generate, fit=fit)
 
     def oracle(self, question: Question) -> Sequence[Chunk]:
         """The chunk that holds each gold span of a question (the one with most of it), for training rows."""
@@ -59,5 +67,5 @@ def index_cost(project: Project, books: Library) -> tuple[float, int]:
 def library(project: Project) -> Iterator[Library]:
     """Open a project's documents; `DataMistake` when nothing was ingested."""
     with ingested(project.root) as catalog:
-        index = Index(catalog, indexes_folder(project.root))
-        yield Library(catalog, index, load_embedder(project.embedder, cache=project_folder(project.root) / "cache"))
+        index, home = Index(catalog, indexes_folder(project.root)), project_folder(project.root)
+        yield Library(catalog, index, load_embedder(project.embedder, cache=home / "cache"), home)

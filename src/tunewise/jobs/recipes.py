@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tunewise.answers import QueryWriter
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs.library import Library
-from tunewise.models import token_counter
+from tunewise.models import load_model, token_counter
 from tunewise.nouns import Approach, Question
 from tunewise.training import RowReport, TrainingRow, TrainingSettings, raft_rows, sft_rows
 from tunewise.training.mixtures import dap_rows, hybrid_rows, load_texts
@@ -48,9 +49,10 @@ def rows_of(
         return plain, plain_report
     assert books is not None
     template = approach.prompt if approach.index else "quoted" if settings.quotes else "grounded"
+    writer = QueryWriter(lambda: load_model(approach.model))
     rows, report = raft_rows(
         questions,
-        books.retriever(approach.retrieval, token_counter(approach.model)),
+        books.retriever(approach.retrieval, token_counter(approach.model), generate=writer),
         books.oracle,
         template=template,
         without_oracle=settings.without_oracle,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import DataMistake
-from tunewise.jobs.ingest import indexes_folder, open_catalog
+from tunewise.jobs.ingest import open_catalog
+from tunewise.jobs.watermark import leave
 from tunewise.nouns import Hit
 from tunewise.store import project_folder
 
@@ -36,17 +37,21 @@ def ingested(root: Path) -> Catalog:
 def search(project: Project, query: str, *, groups: Sequence[str] | None = None) -> list[Hit]:
     """The passages that an answer to `query` would be given, by the project's retrieval settings, best first.
 
-    The token budget is not applied here: it depends on the model that reads the passages.
+    The token budget is not applied here: it depends on the model that reads the passages. Queries that a model would
+    write are written by the project's model.
     """
-    from tunewise.embeddings import load_embedder
-    from tunewise.index import Index
-    from tunewise.retrieval import make_retriever
+    from tunewise.answers import QueryWriter
+    from tunewise.jobs.fits import settled
+    from tunewise.jobs.library import library
+    from tunewise.models import load_model
+    from tunewise.questions import load_questions
 
-    with ingested(project.root) as catalog:
-        index = Index(catalog, indexes_folder(project.root))
-        settings = replace(project.retrieval, budget=10**9)
-        embedder = load_embedder(project.embedder, cache=project_folder(project.root) / "cache")
-        retrieve = make_retriever(index, embedder, settings)
+    with library(project) as books:
+        wanted = replace(project.retrieval, budget=10**9)
+        questions = load_questions(project.questions) if wanted.gate == "adaptive" else []
+        settings = settled(project, books, wanted, questions)
+        writer = QueryWriter(lambda: load_model(project.model))
+        retrieve = books.retriever(settings, books.embedder.count_tokens, generate=writer)
         return retrieve([query], groups=groups)[0]
 
 
@@ -67,3 +72,4 @@ def switch(project: Project, generation: str) -> None:
     """Make a generation the current one: every answer reads it from now on."""
     with ingested(project.root) as catalog:
         catalog.switch(generation)
+        leave(catalog, project_folder(project.root))

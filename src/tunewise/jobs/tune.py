@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
+from tunewise.jobs.fits import settled
+from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
 from tunewise.jobs.rewards import judged, quality_of
@@ -64,10 +66,12 @@ def plan(
     *,
     books: Library | None,
     given: dict[str, Any] | None = None,
+    seed: int = 0,
 ) -> Plan:
     """Rows and settings of an approach's recipe on the training split of `questions`; most recipes need `books`.
 
-    `given` are settings that go over those of the project. `ConfigMistake` names what is unknown or missing.
+    `given` are settings that go over those of the project; `seed` is added to the settings' own: the same recipe,
+    trained again with other luck. `ConfigMistake` names what is unknown or missing.
     """
     from tunewise.training.leaving import adapter_identity
 
@@ -84,6 +88,9 @@ def plan(
         raise DataMistake("there is no training question", tip="tunewise questions split sets the splits")
     own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
     settings = _settings(project, recipe).but(own).but(given or {})
+    settings = settings.but({"seed": settings.seed + seed})
+    if books is not None:
+        approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
     parent = _parent(project, approach, questions, settings, books)
     source = recipe
     if recipe in PREFERENCES:
@@ -96,6 +103,11 @@ def plan(
         report = RowReport(0, len(rows), notes=(f"{len(rows)} pairs from {settings.pairs}",))
     else:
         rows, report = rows_of(project, source, approach, learned, settings, books)
+    if (file := project.training.get("rows")) and recipe in ("sft", "raft", "hybrid"):
+        added, faults = own_rows(project.root / str(file), questions)
+        rows = [*rows, *added]
+        report = replace(report, rows=len(rows), notes=(
+            *report.notes, f"{len(added)} rows of {file} were added; {len(faults)} of its rows could not be read"))
     looked: list[TrainingRow] = []
     if settings.patience and recipe not in PREFERENCES and recipe != "dap":
         held = [question for question in questions if question.split == "validation" and question.answerable]
@@ -164,7 +176,7 @@ def _source(recipe: str, parent: Plan | Path | None) -> str:
 def _settings(project: Project, recipe: str) -> TrainingSettings:
     """The recipe's defaults, [training] over them, [training.RECIPE] over both."""
     passed = ("peft", "trainer")
-    common = {k: v for k, v in project.training.items() if not isinstance(v, dict) or k in passed}
+    common = {k: v for k, v in project.training.items() if (not isinstance(v, dict) or k in passed) and k != "rows"}
     tables = {k: v for k, v in project.training.items() if isinstance(v, dict) and k not in passed}
     if unknown := sorted(set(tables) - set(RECIPES)):
         raise ConfigMistake(f"[training.{unknown[0]}] is no recipe", tip=f"known: {', '.join(RECIPES)}")

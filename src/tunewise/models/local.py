@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import ModelMistake, need
-from tunewise.models import Generated, chains
+from tunewise.models import Generated, Marginal, chains
 from tunewise.models.bundled import GGUF_SHA256, smollm2
 from tunewise.nouns import Decoding
 from tunewise.store import fingerprint, sha256
@@ -21,6 +21,8 @@ from tunewise.store import fingerprint, sha256
 BATCH_TOKENS = 12_288
 """Padded prompt tokens in one batch: beyond it a CPU gains nothing and memory grows."""
 BATCH_ROWS = 32
+SHARED = 64
+"""A common beginning of a batch's prompts is computed once from this many tokens on."""
 
 
 def precision() -> tuple[str, str]:
@@ -108,10 +110,24 @@ def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], in
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+def renderer(name: str, *, cache: Path | None = None) -> Callable[[Sequence[dict[str, str]]], str]:
+    """Chat messages as the model's own chat template writes them, without loading the model."""
+    transformers = need("transformers", feature="a local model's chat template", extra="local")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve(name, cache=cache), trust_remote_code=False)
+    return lambda messages: str(tokenizer.apply_chat_template(list(messages), tokenize=False))
+
+
 def prompt_tokens(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
     """The token ids of chat messages with the generation prompt: for answering and for training rows alike."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def common_prefix(rows: Sequence[list[int]]) -> int:
+    """How many tokens all rows begin with, at most one less than the shortest (which has something left to read)."""
+    first, last = min(rows), max(rows)
+    most = min(map(len, rows)) - 1
+    return next((i for i in range(most) if first[i] != last[i]), most)
 
 
 class LocalModel:
@@ -137,14 +153,23 @@ class LocalModel:
         self.model.eval()
         # Some models end their turns with a token that only their generation settings name.
         own = self.model.generation_config.eos_token_id
-        self._ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
+        self.ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text without special tokens."""
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
-        """One completion for each list of messages, in their order; batched by length, halved when memory is short."""
+    def generate(
+        self,
+        prompts: Sequence[list[dict[str, str]]],
+        decoding: Decoding,
+        *,
+        watch: Callable[[Sequence[int]], Any] | None = None,
+    ) -> list[Generated]:
+        """One completion for each list of messages, in their order; batched by length, halved when memory is short.
+
+        `watch` gives the StoppingCriteria of a batch for the places of its prompts (see models/streaming.py).
+        """
         encoded = [prompt_tokens(self.tokenizer, messages) for messages in prompts]
         done: list[Generated | None] = [None] * len(encoded)
         waiting = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
@@ -154,7 +179,9 @@ class LocalModel:
             size = max(1, min(limit, BATCH_TOKENS // widest))
             batch = waiting[:size]
             try:
-                for index, generated in zip(batch, self._batch([encoded[i] for i in batch], decoding), strict=True):
+                criteria = [] if watch is None else [watch(batch)]
+                made = self._batch([encoded[i] for i in batch], decoding, criteria)
+                for index, generated in zip(batch, made, strict=True):
                     done[index] = generated
             except (self._torch.cuda.OutOfMemoryError, MemoryError):
                 if size == 1:
@@ -164,13 +191,28 @@ class LocalModel:
             waiting = waiting[size:]
         return [generated for generated in done if generated is not None]
 
-    def _batch(self, rows: list[list[int]], decoding: Decoding) -> list[Generated]:
+    def marginal(
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+    ) -> list[Marginal]:
+        """One completion for each group of prompts (one passage each), marginal over them: see models/marginal.py."""
+        from tunewise.models.marginal import decode
+
+        return decode(self, groups, scores, decoding)
+
+    def _batch(self, rows: list[list[int]], decoding: Decoding, criteria: Sequence[Any] = ()) -> list[Generated]:
         torch = self._torch
         start = time.perf_counter()
         width = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._device)
+        shared = common_prefix(rows) if len(rows) > 1 and not hasattr(self.model, "prompt_encoder") else 0
+        shared = shared if shared >= SHARED else 0
+        # The common beginning stands first, the padding behind it: positions count what the mask lets through.
+        ids = torch.tensor(
+            [row[:shared] + [pad] * (width - len(row)) + row[shared:] for row in rows], device=self._device
+        )
+        mask = torch.tensor(
+            [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows], device=self._device
+        )
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if decoding.temperature > 0:
             torch.manual_seed(decoding.seed)
@@ -180,11 +222,16 @@ class LocalModel:
         with torch.inference_mode():
             if hasattr(model, "prompt_encoder"):
                 inputs, model = chains.virtual_inputs(model, ids, mask), model.get_base_model()
+            elif shared:
+                cache = model(input_ids=ids[:1, :shared], use_cache=True).past_key_values
+                cache.batch_repeat_interleave(len(rows))
+                sampling["past_key_values"] = cache
             out = model.generate(
                 **inputs,
                 max_new_tokens=decoding.max_new_tokens,
                 pad_token_id=pad,
-                eos_token_id=sorted(self._ends),
+                eos_token_id=sorted(self.ends),
+                **({"stopping_criteria": list(criteria)} if criteria else {}),
                 **sampling,
             )
         seconds = (time.perf_counter() - start) / len(rows)
@@ -192,7 +239,7 @@ class LocalModel:
         # Given embeddings, generate returns the new tokens alone.
         given = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
         for row, produced in zip(rows, out[:, given:].tolist(), strict=True):
-            end = next((place for place, token in enumerate(produced) if token in self._ends), len(produced))
+            end = next((place for place, token in enumerate(produced) if token in self.ends), len(produced))
             text = self.tokenizer.decode(produced[:end], skip_special_tokens=True)
             results.append(Generated(text.strip(), len(row), end, seconds))
         return results

@@ -16,11 +16,14 @@ from importlib.resources import files
 from typing import Any
 
 from tunewise.nouns import Comparison, Needs, Recommendation, to_json
-from tunewise.reports import plots, story, tables
+from tunewise.reports import decision, plots, story, tables
+from tunewise.reports.curves import learning
+from tunewise.reports.earlier import against_baseline
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
-from tunewise.reports.volume import cost_by_volume
+from tunewise.reports.timeline import timeline
+from tunewise.reports.volume import cost_by_volume, cost_table
 from tunewise.reports.words import Say, number, percent, points, sureness
 
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -136,6 +139,7 @@ def answer(comparison: Comparison, recommendation: Recommendation | None, needs:
         if null is not None and null.verdict != "not distinguishable"
         else ""
     )
+    alarm += "".join(f'<p class="caution" role="note">{both(said)}</p>' for said in decision.warnings(recommendation))
     card = (
         f'<div class="verdict-card"><p class="kicker">{both(kicker)}</p><h1 id="headline">'
         f"{_emphasised(story.headline(comparison, recommendation), name)}</h1>"
@@ -165,9 +169,17 @@ def answer(comparison: Comparison, recommendation: Recommendation | None, needs:
     flips = _list(
         Say("What would change it", "什么会改变选择"), [both(r) for r in story.flips(recommendation)], cls="flips"
     )
+    front = [both(said) for said in decision.front(recommendation)]
+    leads = [both(said) for said in decision.where(recommendation)[:4]]
+    routed = [both(said) for said in decision.router(recommendation)]
+    guess = [both(said) for said in decision.guess(recommendation)]
+    flips += _list(Say("Where others lead", "其他方案领先之处"), leads)
     aside = (
         _list(Say("Best for each need", "各需求最佳"), need_rows, cls="byneed")
         + _list(Say("Runner-up", "次选"), runner)
+        + _list(Say("On the Pareto front", "帕累托前沿"), front)
+        + _list(Say("A router by question type", "按题分流"), routed)
+        + _list(Say("The first guess", "初步猜测"), guess)
         + _list(Say("Excluded by your needs", "因需求被排除"), gates)
     )
     return f'{card}<div class="because"><div>{why}{flips}</div><div class="aside">{aside}</div></div>'
@@ -179,6 +191,9 @@ def _figures(comparison: Comparison, recommendation: Recommendation | None, need
         plots.forest(comparison, recommendation, needs),
         plots.outcomes(comparison, recommendation),
         cost_by_volume(comparison, recommendation, needs),
+        cost_table(recommendation),
+        learning(comparison),
+        timeline(comparison),
         plots.needs_dots(comparison, recommendation),
         tables.heat(comparison, recommendation),
     ]
@@ -255,11 +270,13 @@ def html(
     language: str = "en",
     needs: Needs | None = None,
     command: str = "",
+    baseline: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole report as one HTML page with everything inside; it opens in `language`, the other is a click away.
 
     `needs` adds the money per 1,000 answers, the plot of cost by volume and the margin (without it: those kept in the
-    comparison's identity under "needs"); `command` is shown as the way to make this report again.
+    comparison's identity under "needs"); `command` is shown as the way to make this report again. `baseline` is the
+    JSON of the comparison with an earlier report (docs/report-schema.md) and is shown under the answer.
     """
     needs = story.needs_of(comparison, needs)
     language = "zh" if language.lower().startswith("zh") else "en"
@@ -277,7 +294,7 @@ def html(
         "script": script,
         "data": embed(embedded(comparison, recommendation.choice if recommendation else None)),
         "title": escape(story.headline(comparison, recommendation).in_(language).rstrip(".。") + " · Tunewise"),
-        "answer": answer(comparison, recommendation, needs),
+        "answer": answer(comparison, recommendation, needs) + (against_baseline(baseline) if baseline else ""),
         "table": tables.approaches_table(comparison, recommendation),
         "figures": _figures(comparison, recommendation, needs),
         "method": method(comparison, recommendation, needs, command),

@@ -73,10 +73,15 @@ def _cell(column: Column, standing: Standing, best: float | None, group_first: b
         and column.group != "verdict"
     )
     classes = " ".join(
-        filter(None, ["num" if column.group != "verdict" else "", "top" if top else "", "first" if group_first else ""])
+        filter(None, ["num" if column.group != "verdict" else "", "top" if top else "", "first" if group_first else "",
+                      "minor" if column.rank >= MINOR else ""])
     )
     mark = f'<span class="sr">{both(Say("best of the column: ", "本列最佳："))}</span>' if top else ""
     return f'<td class="{classes}" data-sort="{"" if sort is None else repr(sort)}">{mark}{body}</td>'
+
+
+MINOR = 13
+"""Rank from which on a column is left out on paper, which has no scrolling."""
 
 
 def approaches_table(comparison: Comparison, recommendation: Recommendation | None) -> str:
@@ -100,7 +105,7 @@ def approaches_table(comparison: Comparison, recommendation: Recommendation | No
             else Say("", "")
         )
         tip = Say(c.explain.en + way.en, c.explain.zh + way.zh)
-        classes = "first" if c.key in firsts else ""
+        classes = " ".join(filter(None, ["first" if c.key in firsts else "", "minor" if c.rank >= MINOR else ""]))
         heads.append(
             f'<th scope="col" class="{classes}" aria-sort="none">'
             f'<button type="button" aria-describedby="tip-{escape(c.key)}">'
@@ -146,6 +151,9 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
         f'<th scope="col"{" class=chosen" if s.approach.name == choice else ""}>{name_of(s, i, None)}</th>'
         for i, s in enumerate(comparison.standings)
     )
+    # A split with one side (all questions in one language) repeats the whole.
+    sides = [stratum_words(name)[0] for name in names]
+    names = [name for name, side in zip(names, sides, strict=True) if sides.count(side) > 1] or names
     ordered = sorted(names, key=lambda n: (_order(n), n))
     bodies, widest = [], None
     for what, group in groupby(ordered, key=lambda n: stratum_words(n)[0]):
@@ -170,7 +178,7 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
                     cells.append(f"<td>{NOTHING}</td>")
                     continue
                 step = min(9, max(0, int(estimate.mean * 10)))
-                lead = " top" if len(known) > 1 and estimate.mean == top[0] else ""
+                lead = " top" if len(known) > 1 and estimate.mean == top[0] > bottom[0] else ""
                 cells.append(
                     f'<td class="h{step}{lead}" title="{escape(story.interval(estimate))}">'
                     f"{100 * estimate.mean:.0f}</td>"
@@ -217,7 +225,8 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
 
 def _order(stratum: str) -> int:
     """Needs first, then documents, language, kind, and what the user named."""
-    for position, start in enumerate(("need", "doc", "seen", "lang", "kind")):
+    for position, start in enumerate(("need", "doc", "seen", "lang", "answerable", "evidence", "table", "without",
+        "kind")):
         if stratum.startswith(start):
             return position
     return 9

@@ -22,9 +22,11 @@ def overlaps(gold: Gold, document: str, start: int, end: int) -> bool:
 
 
 def retrieval_scores(hits: Sequence[Hit], gold: Sequence[Gold]) -> dict[str, float]:
-    """`recall`, `mrr` and `ndcg`; empty when there is nothing to measure.
+    """`recall`, `mrr`, `ndcg` and `recall_per_1000_chars`; empty when there is nothing to measure.
 
-    recall: share of gold spans that some passage meets. mrr: 1 / position of the first passage that meets any.
+    recall: share of gold spans that some passage meets. recall_per_1000_chars: recall divided by the thousands of
+    characters supplied: long passages find more by being long, and cost more.
+    mrr: 1 / position of the first passage that meets any.
     ndcg: a passage gains 1 when it meets a gold span that no earlier one met (Järvelin & Kekäläinen 2002, binary, a
     span counted once); the ideal list has the same gains first and then one passage for each span not met, cut to as
     many passages as were supplied.
@@ -43,8 +45,10 @@ def retrieval_scores(hits: Sequence[Hit], gold: Sequence[Gold]) -> dict[str, flo
             gains.append(position)
             left -= met
     ideal = sum(1 / math.log2(1 + i) for i in range(1, min(len(gains) + len(left), len(hits)) + 1))
+    recall = 1 - len(left) / len(gold)
     return {
-        "recall": 1 - len(left) / len(gold),
+        "recall": recall,
+        "recall_per_1000_chars": 1000 * recall / max(1, sum(len(hit.chunk.text) for hit in hits)),
         "mrr": 1 / first if first else 0.0,
         "ndcg": sum(1 / math.log2(1 + position) for position in gains) / ideal,
     }

@@ -7,41 +7,22 @@ says which one won. All faults of all sources are raised together, each with its
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from tunewise.approaches import DEFAULT_APPROACHES, METHODS, READY_MADE, RECIPES
 from tunewise.errors import ConfigMistake
-from tunewise.nouns import Approach, Decoding, Needs, Retrieval
+from tunewise.nouns import MARGINALS, Approach, Decoding, Needs, Retrieval
+from tunewise.project.values import Setting, check, fault, key_lines, near, parse, placed
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
 """`Approach.index` of an approach that reads the project's current index generation."""
-RECIPES = ("sft", "raft", "hybrid", "dap", "dpo", "kto", "grpo", "rloo")
-METHODS = ("full", "lora", "rslora", "dora", "pissa", "olora", "eva", "ia3", "qlora",
-           "prompt-tuning", "prefix-tuning", "p-tuning")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One key: its kind, its default, and whether the user file may hold it."""
-
-    key: str
-    kind: str
-    default: Any
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    user: bool = True
-
-    @property
-    def env(self) -> str:
-        """Its environment twin: the last part of the key, in capitals."""
-        return "TUNEWISE_" + self.key.rpartition(".")[2].upper()
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -52,10 +33,23 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("project.language", "text", "en", ("en", "zh")),
     Setting("project.model", "model", "smollm2"),
     Setting("project.embedder", "model", "minilm"),
+    Setting("project.index", "model", None, user=False),
     Setting("chunks.tokens", "whole", 120, low=16),
+    Setting("chunks.kind", "text", "sections", ("sections", "pages", "parents")),
     Setting("retrieval.mode", "text", Retrieval.__dataclass_fields__["mode"].default, ("hybrid", "dense", "lexical")),
     Setting("retrieval.k", "whole", Retrieval.__dataclass_fields__["k"].default, low=1),
     Setting("retrieval.budget", "whole", Retrieval.__dataclass_fields__["budget"].default, low=32),
+    Setting("retrieval.order", "text", Retrieval.__dataclass_fields__["order"].default,
+            ("best-first", "best-last", "best-outside", "document")),
+    Setting("retrieval.dense_weight", "number", None, low=0, high=1),
+    Setting("retrieval.reranker", "model", None),
+    Setting("retrieval.diversity", "number", Retrieval.__dataclass_fields__["diversity"].default, low=0, high=1),
+    Setting("retrieval.rewrite", "text", Retrieval.__dataclass_fields__["rewrite"].default,
+            ("none", "rewrite", "decompose", "multi-query", "hyde")),
+    Setting("retrieval.follow_up", "text", Retrieval.__dataclass_fields__["follow_up"].default,
+            ("join", "rewrite", "off")),
+    Setting("retrieval.gate", "text", Retrieval.__dataclass_fields__["gate"].default, ("always", "adaptive")),
+    Setting("compare.seeds", "whole", 1, low=1),
 )
 _RETRIEVAL = {s.key.partition(".")[2]: s for s in SETTINGS if s.key.startswith("retrieval.")}
 _APPROACH: dict[str, Setting] = {
@@ -67,19 +61,17 @@ _APPROACH: dict[str, Setting] = {
     "parent": Setting("parent", "text", None),
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
+    "marginal": Setting("marginal", "text", Decoding().marginal, MARGINALS),
+    "beams": Setting("beams", "whole", Decoding().beams, low=1),
     "retrieval": Setting("retrieval", "table", None),
+    "answers": Setting("answers", "path", None),
+    "endpoint": Setting("endpoint", "text", None),
+    "key_env": Setting("key_env", "text", None),
+    "price": Setting("price", "number", None, low=0),
 }
-_FREE_TABLES = ("needs", "training", "approaches", "groups")
-
-DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
-    "zero-shot": {"prompt": "answer"},
-    "few-shot": {"prompt": "answer", "examples": 3},
-    "chain-of-thought": {"prompt": "chain-of-thought", "max_new_tokens": 160},
-    "rag": {"prompt": "grounded", "index": True},
-    "lora-sft": {"prompt": "answer", "recipe": "sft"},
-    "lora-sft-rag": {"prompt": "grounded", "index": True, "recipe": "sft"},
-    "raft": {"prompt": "grounded", "index": True, "recipe": "raft"},
-}
+_FOREIGN = ("answers", "endpoint", "key_env", "price", "model")
+"""What a table of somebody else's system may say: it brings its own prompt, index and training."""
+_FREE_TABLES = ("needs", "training", "forgetting", "approaches", "groups", "max_age_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +87,30 @@ class Project:
     model: str
     embedder: str
     tokens: int
+    chunks: str
+    index: str | None
+    """A URI of object storage for the index; None: in the project's own folder."""
     retrieval: Retrieval
     approaches: tuple[Approach, ...]
     needs: Needs
     training: Mapping[str, Any] = field(default_factory=dict)
+    forgetting: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
+    max_age: Mapping[str, int] = field(default_factory=dict)
+    """After how many days a source counts as stale: globs over document ids, the last match wins."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    seeds: int = 1
 
     def approach(self, name: str) -> Approach:
-        """The approach of that name; `ConfigMistake` with the known names."""
+        """The approach of that name, of the project or ready-made; `ConfigMistake` with the known names."""
         for approach in self.approaches:
             if approach.name == name:
                 return approach
-        known = [approach.name for approach in self.approaches]
-        raise ConfigMistake(f"no approach {name!r}{_near(name, known)}", tip=f"known: {', '.join(known)}")
+        if name in READY_MADE:
+            return _approach(name, READY_MADE[name], self.model, self.retrieval)
+        known = [*dict.fromkeys([*(approach.name for approach in self.approaches), *READY_MADE])]
+        raise ConfigMistake(f"no approach {name!r}{near(name, known)}", tip=f"known: {', '.join(known)}")
 
     def values(self) -> dict[str, Any]:
         """Every setting of `SETTINGS` by key, as plain JSON values."""
@@ -161,7 +162,7 @@ def load_project(
     retrieval = Retrieval(**{name: values[f"retrieval.{name}"] for name in _RETRIEVAL})
     needs = Needs(**{k: v for source in reversed(sources) for k, v in source.needs().items()})
     approaches = project.approaches(values["project.model"], retrieval)
-    groups = project.groups()
+    groups, max_age = project.groups(), project.max_age()
     training = project.table("training")
     if faults:
         what = faults[0] if len(faults) == 1 else f"{len(faults)} faults in the settings:\n  " + "\n  ".join(faults)
@@ -173,7 +174,9 @@ def load_project(
         root=file.parent, name=values["project.name"] or file.parent.name, documents=paths["project.documents"],
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
         model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
-        retrieval=retrieval, approaches=approaches, needs=needs, training=training, groups=groups, origins=origins,
+        chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,
+        approaches=approaches, needs=needs, training=training, groups=groups,
+        forgetting=project.table("forgetting"), origins=origins, seeds=values["compare.seeds"],
     )
 
 
@@ -188,18 +191,18 @@ def _settle(
     for setting in SETTINGS:
         found: list[tuple[Any, str]] = []
         if flags.get(setting.key) is not None:
-            found.append((_placed(flags[setting.key], setting, Path.cwd()), "flag"))
+            found.append((placed(flags[setting.key], setting, Path.cwd()), "flag"))
         if environ.get(setting.env):
-            value = _placed(_parse(environ[setting.env], setting), setting, Path.cwd())
+            value = placed(parse(environ[setting.env], setting), setting, Path.cwd())
             found.append((value, f"environment {setting.env}"))
         for source in sources:
             table, _, name = setting.key.partition(".")
             if name in source.table(table):
-                value = _placed(source.table(table)[name], setting, source.path.parent)
+                value = placed(source.table(table)[name], setting, source.path.parent)
                 found.append((value, source.where(table, name)))
         for value, origin in found:
-            _check(value, setting, origin if origin != "flag" else f"--{setting.key.rpartition('.')[2]}", faults)
-        good = [(value, origin) for value, origin in found if not _fault(value, setting)]
+            check(value, setting, origin if origin != "flag" else f"--{setting.key.rpartition('.')[2]}", faults)
+        good = [(value, origin) for value, origin in found if not fault(value, setting)]
         values[setting.key], origins[setting.key] = good[0] if good else (setting.default, "default")
     return values, origins
 
@@ -216,7 +219,7 @@ class _Source:
             raise ConfigMistake(f"{path}: not UTF-8 at byte {error.start}", tip="save the file as UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigMistake(f"{path}: {error}", tip="strings need quotes; tables are [in brackets]") from error
-        self.lines = _key_lines(text)
+        self.lines = key_lines(text)
 
     def where(self, *keys: str) -> str:
         """`file:line` of a key, or of the nearest table that holds it."""
@@ -239,7 +242,7 @@ class _Source:
         for key in self.table(*keys):
             if key not in known:
                 table = f"[{'.'.join(keys)}] " if keys else ""
-                tip = _near(key, known) or f"; known: {', '.join(known)}"
+                tip = near(key, known) or f"; known: {', '.join(known)}"
                 self.fault((*keys, key), f"{table}{key}: unknown key{tip}")
 
     def check_keys(self) -> None:
@@ -258,9 +261,9 @@ class _Source:
         self.refuse_unknown(keys, list(known))
         good = {}
         for name, value in self.table(*keys).items():
-            if name in known and _check(value, known[name], f"{self.where(*keys, name)}: [{'.'.join(keys)}] {name}",
+            if name in known and check(value, known[name], f"{self.where(*keys, name)}: [{'.'.join(keys)}] {name}",
                                         self.faults):
-                good[name] = _placed(value, known[name], self.path.parent)
+                good[name] = placed(value, known[name], self.path.parent)
         return good
 
     def needs(self) -> dict[str, Any]:
@@ -283,8 +286,8 @@ class _Source:
                 continue
             if not re.fullmatch(r"[\w][\w.-]*", name):
                 self.fault(keys, f"approach name {name!r}: letters, digits, '.', '_' and '-' only")
-            if wanted is DEFAULT_APPROACHES:
-                values, own = table, {}
+            if wanted is DEFAULT_APPROACHES or (not table and name in READY_MADE):
+                values, own = READY_MADE[name], {}
             else:
                 values, own = self.read(keys, _APPROACH), self.read((*keys, "retrieval"), _RETRIEVAL)
             reads = values.get("index", False)
@@ -292,14 +295,26 @@ class _Source:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
             if "recipe" not in values and (alone := {"method", "parent"} & set(values)):
                 self.fault((*keys, min(alone)), f"[approaches.{name}] {min(alone)} needs a recipe = \"…\"")
-            made.append(Approach(
-                name=name, model=values.get("model", model),
-                prompt=values.get("prompt", "grounded" if reads else "answer"),
-                index=CURRENT_INDEX if reads else None, retrieval=replace(retrieval, **own),
-                decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
-                examples=values.get("examples", 0), **{k: values.get(k) for k in ("recipe", "method", "parent")},
-            ))
+            if values.get("marginal", "none") != "none" and not reads:
+                self.fault((*keys, "marginal"), f"[approaches.{name}] marginal sums over passages: add index = true")
+            foreign = [key for key in ("answers", "endpoint") if key in values]
+            if len(foreign) > 1:
+                self.fault((*keys, "endpoint"), f"[approaches.{name}] answers and endpoint: take one of the two")
+            elif foreign and (ours := sorted(set(values) - set(_FOREIGN))):
+                self.fault((*keys, ours[0]), f"[approaches.{name}] {ours[0]} means nothing beside {foreign[0]}")
+            elif "key_env" in values and foreign != ["endpoint"]:
+                self.fault((*keys, "key_env"), f"[approaches.{name}] key_env belongs to an endpoint")
+            made.append(_approach(name, values, model, replace(retrieval, **own)))
         return tuple(made)
+
+    def max_age(self) -> dict[str, int]:
+        made = {}
+        for glob, days in self.table("max_age_days").items():
+            if fault(days, Setting(glob, "whole", None, low=1)):
+                self.fault(("max_age_days", glob), f"[max_age_days] {glob}: a whole number of days is needed")
+                continue
+            made[glob] = days
+        return made
 
     def groups(self) -> dict[str, tuple[str, ...]] | None:
         if "groups" not in self.data:
@@ -313,88 +328,33 @@ class _Source:
         return made
 
 
-def _key_lines(text: str) -> dict[tuple[str, ...], int]:
-    """Line of every table header and key, found by their form: good enough to point at, not to parse."""
-    part = r"""(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)"""
-    header = re.compile(rf"\s*\[\s*({part}(?:\s*\.\s*{part})*)\s*\]")
-    key = re.compile(rf"\s*({part}(?:\s*\.\s*{part})*)\s*=")
-    lines: dict[tuple[str, ...], int] = {}
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := header.match(line):
-            table = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
-            for length in range(1, len(table) + 1):
-                lines.setdefault(table[:length], number)
-        elif match := key.match(line):
-            names = tuple(p.strip("\"'") for p in re.findall(part, match[1]))
-            for length in range(1, len(names) + 1):
-                lines.setdefault((*table, *names[:length]), number)
-    return lines
-
-
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "text": lambda v: isinstance(v, str) and v != "",
-    "model": lambda v: isinstance(v, str) and v != "",
-    "template": lambda v: isinstance(v, str) and v != "",
-    "path": lambda v: isinstance(v, (str, Path)) and str(v) != "",
-    "whole": lambda v: isinstance(v, int) and not isinstance(v, bool),
-    "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
-    "yes or no": lambda v: isinstance(v, bool),
-    "table": lambda v: isinstance(v, dict),
-}
-_WANTED = {
-    "text": "a text in quotes", "model": "a model's name in quotes", "template": "a template's name in quotes",
-    "path": "a path in quotes", "whole": "a whole number", "number": "a number", "yes or no": "true or false",
-    "table": "a table",
-}
-
-
-def _fault(value: Any, setting: Setting) -> str:
-    """What is wrong with a value, or ""."""
-    if not _KINDS[setting.kind](value):
-        return f"{_WANTED[setting.kind]} is needed, not {value!r}"
-    if setting.choices and value not in setting.choices:
-        return f"{value!r} is none of {', '.join(setting.choices)}{_near(value, setting.choices)}"
-    # `not >=` also refuses nan, which TOML can write.
-    if setting.low is not None and setting.kind in ("whole", "number") and not value >= setting.low:
-        return f"at least {setting.low:g} is needed, not {value!r}"
-    return ""
-
-
-def _check(value: Any, setting: Setting, where: str, faults: list[str]) -> bool:
-    wrong = _fault(value, setting)
-    if wrong:
-        faults.append(f"{where}: {wrong}" if setting.key.rpartition(".")[2] in where else
-                      f"{where}: {setting.key}: {wrong}")
-    return not wrong
-
-
-def _parse(text: str, setting: Setting) -> Any:
-    """An environment's text as the setting's kind; what is no number stays text and becomes a fault."""
-    return int(text) if setting.kind == "whole" and re.fullmatch(r"[+-]?\d+", text.strip()) else text
-
-
-def _placed(value: Any, setting: Setting, base: Path) -> Any:
-    """A path, written relative to `base`, as an absolute one. Names of models are paths when they start like one."""
-    if not isinstance(value, (str, Path)) or not str(value):
-        return value
-    named = {"path": True, "model": str(value).startswith(("./", "../", "~")), "template": str(value).endswith(".toml")}
-    if not named.get(setting.kind):
-        return value
-    place = base / Path(value).expanduser()
-    # The model's room takes text; normpath, because resolve() would follow the user's links.
-    return place if setting.kind == "path" else os.path.normpath(place)
-
-
-def _near(name: Any, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retrieval) -> Approach:
+    reads = values.get("index", False)
+    return Approach(
+        name=name, model=values.get("model", "-" if values.get("answers") else model),
+        prompt=values.get("prompt", "grounded" if reads else "answer"), index=CURRENT_INDEX if reads else None,
+        # Of a table in the file they are in `retrieval` already, checked; a ready-made one brings its own.
+        retrieval=replace(retrieval, **READY_MADE[name].get("retrieval", {})) if values is READY_MADE.get(name)
+        else retrieval,
+        examples=values.get("examples", 0),
+        decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
+        answers=str(values["answers"]) if "answers" in values else None,
+        **{key: values.get(key) for key in ("recipe", "method", "parent", "endpoint", "key_env", "price")},
+    )
 
 
 def _get(project: Project, key: str) -> Any:
     table, _, name = key.partition(".")
-    return getattr(project.retrieval if table == "retrieval" else project, name)
+    if table == "retrieval":
+        return getattr(project.retrieval, name)
+    return getattr(project, {"kind": "chunks"}.get(name, name))
 
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
+
+
+__all__ = [
+    "CURRENT_INDEX", "DEFAULT_APPROACHES", "FILE", "RECIPES", "SETTINGS", "Project", "Setting", "find_project",
+    "load_project", "user_file",
+]

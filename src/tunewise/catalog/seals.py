@@ -1,0 +1,35 @@
+"""Checksums of what is served from the catalog: a flipped bit is refused instead of shown. Knows nothing about SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewise.errors import Damaged
+from tunewise.store import fingerprint
+
+_CHUNK = ("id", "document", "revision", "start", "end", "text", "title", "heading", "page", "language",
+          "parent_start", "parent_end")
+
+
+def seal_chunk(row: Mapping[str, Any]) -> str:
+    """Checksum of a chunk's row."""
+    return fingerprint([row[name] for name in _CHUNK])[:32]
+
+
+def seal_access(groups: list[str]) -> str:
+    """Checksum of who may read a document: a flipped bit must not open it."""
+    return fingerprint(["access", list(groups)])[:32]
+
+
+def check_row(row: Mapping[str, Any]) -> None:
+    """`Damaged` unless a chunk's row, joined with its document's groups, is what was written.
+
+    Rows of a catalog that was made before there were seals have none; the next change of their document adds them.
+    """
+    for kept, found in ((row["seal"], seal_chunk(row)), (row["access"], seal_access(row["groups"]))):
+        if kept is not None and kept != found:
+            raise Damaged(
+                f"the catalog's passage {row['id']!r} is not what was written",
+                tip="tunewise index check shows what is damaged; restore a copy, or delete .tunewise and ingest again",
+            )

@@ -1,0 +1,52 @@
+"""freshness: how soon, and how surely, a changed fact reaches the answers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tunewise.cli.documents import project_of
+from tunewise.cli.flags import command
+from tunewise.cli.messages import message
+from tunewise.cli.terminal import detail, following, manners, out, out_json, progress, warn
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    command(app, "freshness", example="tunewise freshness\n"
+                                      "tunewise freshness --approach rag --facts 50 --json")(freshness)
+
+
+def freshness(
+    *,
+    approach: Annotated[list[str] | None, typer.Option("--approach", "-a", envvar="TUNEWISE_APPROACH",
+                                                       help="Only this one; may be repeated.")] = None,
+    facts: Annotated[int, typer.Option(envvar="TUNEWISE_FACTS", min=1, help="How many facts are changed.")] = 20,
+    retrain: Annotated[bool, typer.Option("--retrain", envvar="TUNEWISE_RETRAIN",
+                                          help="Train adapters again on the changed documents.")] = False,
+    seed: Annotated[int, typer.Option(envvar="TUNEWISE_SEED", help="Which facts, and their new values.")] = 0,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="The base model [TUNEWISE_MODEL].")] = None,
+) -> None:
+    """Change facts in a copy of the documents, update each approach, and ask again.
+
+    For each: seconds until the new answer came, how often the new value was given, how often the old one still.
+    """
+    from tunewise.jobs.freshness import freshness as job
+
+    project = project_of(model=model)
+    with progress() as report:
+        result = job(project, approaches=approach or (), facts=facts, retrain=retrain, seed=seed, progress=report)
+    if manners.json:
+        out_json(result)
+    else:
+        out(message("fresh_head", facts=len(result.facts)))
+        for one in result.approaches:
+            wait = message("fresh_never") if one.seconds is None else message("fresh_after", seconds=one.seconds)
+            out(message("fresh_row", name=one.approach, new=one.new.mean, old=one.old.mean, knew=one.knew.mean,
+                        wait=wait, means=one.means))
+    for reason in result.skipped:
+        warn(reason)
+    for reason in result.left:
+        detail(reason)
+    following("tunewise compare")

@@ -1,0 +1,164 @@
+"""Where finished generations lie: folders beside the catalog, or object storage by URI (s3://, gs://, file://).
+
+A generation is built and hashed on the local disk either way, and then published whole. Knows nothing about what is in
+the files. Credentials and endpoints are those of the environment, as the clouds' own tools read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from tunewise.errors import ConfigMistake, Damaged, Failed
+from tunewise.store import read_json, sha256, write_json
+
+MANIFEST = "manifest.json"
+_LOCATION = "location.json"
+_BLOCK = 1 << 20
+
+
+def location(folder: Path) -> str:
+    """The URI under which the generations of `folder` lie; "" when they lie in the folder itself."""
+    file = Path(folder) / _LOCATION
+    return read_json(file)["uri"] if file.is_file() else ""
+
+
+def settle(folder: Path, uri: str) -> None:
+    """Let generations lie under a URI from now on ("": in the folder); `ConfigMistake` when it cannot be reached."""
+    if uri == location(folder):
+        return
+    if uri:
+        _files(uri)
+    write_json(Path(folder) / _LOCATION, {"uri": uri.rstrip("/")})
+
+
+def address(folder: Path, id: str) -> str:
+    """What the store opens a generation by: a path or a URI."""
+    uri = location(folder)
+    return f"{uri}/{id}" if uri else str(Path(folder) / id)
+
+
+def publish(aside: Path, folder: Path, id: str) -> None:
+    """Move a finished generation to its place; elsewhere than on this disk it is read back and compared."""
+    uri = location(folder)
+    if not uri:
+        shutil.rmtree(folder / id, ignore_errors=True)
+        aside.rename(folder / id)
+        return
+    from pyarrow import fs
+
+    remote, root = _files(uri)
+    target = f"{root}/{id}"
+    try:
+        if remote.get_file_info(target).type == fs.FileType.Directory:
+            remote.delete_dir(target)
+        remote.create_dir(target, recursive=True)
+        fs.copy_files(str(aside), target, source_filesystem=fs.LocalFileSystem(), destination_filesystem=remote)
+    except OSError as error:
+        raise Failed(f"the index could not be written to {uri}: {error}", tip="check its credentials") from error
+    check(folder, id, sha256(aside / MANIFEST), deep=True)
+    shutil.rmtree(aside)
+
+
+def check(folder: Path, id: str, manifest: str, *, deep: bool = False) -> dict[str, Any]:
+    """The manifest's content, after the files were compared with it; `Damaged` where they differ.
+
+    On a disk every file is hashed. In object storage, which keeps checksums of its own, sizes are compared on opening
+    and hashes when it is `deep`.
+    """
+    tip = "tunewise ingest builds it again (nothing is embedded twice)"
+    uri = location(folder)
+    read = _Remote(uri, id) if uri else _Local(Path(folder) / id)
+    content = read.bytes(MANIFEST)
+    if content is None:
+        raise Damaged(f"the index generation {id} is missing in {uri or folder}", tip=tip)
+    if hashlib.sha256(content).hexdigest() != manifest:
+        raise Damaged(f"{read.name(MANIFEST)} is not the one that was built", tip=tip)
+    value = json.loads(content)
+    sizes = value.get("sizes", {})
+    for name, expected in value["files"].items():
+        found = read.hash(name) if deep or not uri else expected if read.size(name) == sizes.get(name) else None
+        if found != expected:
+            raise Damaged(f"{read.name(name)} is not what was built", tip=tip)
+    return value
+
+
+def erase_all_but(folder: Path, keep: Collection[str]) -> None:
+    """Erase every generation that is not in `keep`, here and under the URI, and what killed builds left."""
+    for path in Path(folder).iterdir():
+        if path.is_dir() and (path.name not in keep or location(folder)):
+            shutil.rmtree(path)
+    if uri := location(folder):
+        from pyarrow import fs
+
+        remote, root = _files(uri)
+        for info in remote.get_file_info(fs.FileSelector(root, allow_not_found=True)):
+            # Only what has a generation's name: the bucket may hold other things.
+            ours = re.fullmatch(r"[0-9a-f]{16}", info.base_name) and info.type == fs.FileType.Directory
+            if ours and info.base_name not in keep:
+                remote.delete_dir(info.path)
+
+
+class _Local:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def name(self, name: str) -> str:
+        return str(self._folder / name)
+
+    def bytes(self, name: str) -> bytes | None:
+        path = self._folder / name
+        return path.read_bytes() if path.is_file() else None
+
+    def size(self, name: str) -> int | None:
+        path = self._folder / name
+        return path.stat().st_size if path.is_file() else None
+
+    def hash(self, name: str) -> str | None:
+        path = self._folder / name
+        return sha256(path) if path.is_file() else None
+
+
+class _Remote:
+    def __init__(self, uri: str, id: str) -> None:
+        self._uri = f"{uri}/{id}"
+        self._files, root = _files(uri)
+        self._root = f"{root}/{id}"
+
+    def name(self, name: str) -> str:
+        return f"{self._uri}/{name}"
+
+    def bytes(self, name: str) -> bytes | None:
+        if self.size(name) is None:
+            return None
+        with self._files.open_input_stream(f"{self._root}/{name}") as stream:
+            return stream.read()
+
+    def size(self, name: str) -> int | None:
+        return self._files.get_file_info(f"{self._root}/{name}").size
+
+    def hash(self, name: str) -> str | None:
+        if self.size(name) is None:
+            return None
+        digest = hashlib.sha256()
+        with self._files.open_input_stream(f"{self._root}/{name}") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+
+
+def _files(uri: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise ConfigMistake(
+            f"the index cannot lie under {uri!r}: {str(error).splitlines()[0]}",
+            tip='index = "s3://bucket/folder", or leave it out for the project\'s own folder',
+        ) from error

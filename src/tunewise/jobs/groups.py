@@ -1,0 +1,116 @@
+"""Who may read which document: globs of tunewise.toml, and `.groups.toml` files that lie in the folders themselves.
+
+A `.groups.toml` holds `groups = ["hr"]` for its folder and everything below it, and may name single files under
+`[files]`. The nearest one counts; the globs of tunewise.toml are the owner's word and win over both.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from tunewise.errors import DataMistake
+from tunewise.store import project_folder, read_json, write_json
+
+SIDECAR = ".groups.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """Rules of one ingest. `globs` None: the project says nothing. `folders` and `files` by id ("hr", "hr/pay.md")."""
+
+    globs: Mapping[str, Sequence[str]] | None = None
+    folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By document id, said by whoever uploaded it; no rule goes over that."""
+
+    def of(self, id: str, own: tuple[str, ...], before: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The groups of a document; where no rule speaks, those it had `before`, else its `own`.
+
+        Leaving the rules out must never open what an earlier ingest closed: with globs, what no rule matches is open.
+        """
+        if id in self.assigned:
+            return self.assigned[id]
+        groups: Sequence[str] | None = None
+        parts = id.split("/")
+        for depth in range(len(parts)):
+            groups = self.folders.get("/".join(parts[:depth]), groups)
+        groups = self.files.get(id, groups)
+        for pattern, named in (self.globs or {}).items():
+            if fnmatchcase(id, pattern):
+                groups = named
+        if groups is None:
+            groups = own if before is None or self.globs is not None else before
+        return tuple(sorted(set(groups)))
+
+    def idle(self, ids: Sequence[str]) -> list[str]:
+        """A remark for each glob that matches no document."""
+        return [
+            f"the access rule {pattern!r} matches no document: check its spelling"
+            for pattern in self.globs or {}
+            if not any(fnmatchcase(id, pattern) for id in ids)
+        ]
+
+
+def read_rules(
+    folder: Path, globs: Mapping[str, Sequence[str]] | None, *, assigned: Mapping[str, tuple[str, ...]] | None = None
+) -> AccessRules:
+    """The rules that hold for a folder of documents; `DataMistake` lists every sidecar that cannot be understood.
+
+    Nothing is ingested under a broken rule: it might have closed something.
+    """
+    folders: dict[str, tuple[str, ...]] = {}
+    files: dict[str, tuple[str, ...]] = {}
+    faults: list[str] = []
+    for where, below, names in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if SIDECAR not in names:
+            continue
+        path = Path(where) / SIDECAR
+        place = Path(where).relative_to(folder).as_posix()
+        place = "" if place == "." else place
+        try:
+            value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            faults.append(f"{path}: {error}")
+            continue
+        if unknown := sorted(set(value) - {"groups", "files"}):
+            faults.append(f"{path}: unknown key(s) {', '.join(unknown)}; known: groups, files")
+        if "groups" in value:
+            _keep(folders, place, value["groups"], f"{path}: groups", faults)
+        table = value.get("files", {})
+        for name, named in table.items() if isinstance(table, dict) else ():
+            _keep(files, f"{place}/{name}" if place else name, named, f"{path}: {name}", faults)
+    if faults:
+        raise DataMistake(f"{len(faults)} fault(s) in {SIDECAR} files: {faults[0]}",
+                          tip='groups = ["hr"], and [files] with "pay.md" = ["board"]', faults=tuple(faults))
+    return AccessRules(globs, folders, files)
+
+
+def _keep(into: dict[str, tuple[str, ...]], name: str, value: Any, where: str, faults: list[str]) -> None:
+    if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
+        into[name] = tuple(value)
+    else:
+        faults.append(f"{where}: a list of group names is needed, as in [\"staff\"]")
+
+
+def assigned_groups(project: Path) -> dict[str, tuple[str, ...]]:
+    """{document id: groups} as assigned one by one, by uploads; they come before the rules of tunewise.toml."""
+    file = project_folder(project) / "groups.json"
+    return {id: tuple(groups) for id, groups in read_json(file).items()} if file.is_file() else {}
+
+
+def assign_groups(project: Path, id: str, groups: Sequence[str] | None) -> None:
+    """Assign a document's groups (None: back to the rules), on the disk when this returns; one writer at a time."""
+    known = assigned_groups(project)
+    if groups is None:
+        known.pop(id, None)
+    else:
+        known[id] = tuple(sorted(set(groups)))
+    write_json(project_folder(project) / "groups.json", known)

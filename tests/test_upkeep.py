@@ -1,0 +1,337 @@
+"""Keeping an index: only changed files are read, groups from folders, ages, watching, checking, kinds of passages."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from test_chunks import _TEXTS, markdown
+from tunewise.chunks import KINDS, PARENT, chunk, count_words
+from tunewise.cli.app import run
+from tunewise.embeddings import HashEmbedder
+from tunewise.errors import Damaged, DataMistake
+from tunewise.index import Index
+from tunewise.jobs import ingest as ingest_job
+from tunewise.jobs.ages import age
+from tunewise.jobs.check import check
+from tunewise.jobs.groups import AccessRules
+from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, open_catalog
+from tunewise.jobs.search import search
+from tunewise.jobs.watch import watch
+from tunewise.nouns import Page, Retrieval
+from tunewise.project import Project, load_project
+from tunewise.retrieval import make_retriever
+from tunewise.store import project_folder
+
+OLD = 1_600_000_000
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "tunewise.toml").write_text('[project]\nembedder = "hash"\n', encoding="utf-8")
+    for name, text in {
+        "hr/pay.md": "# Pay\n\nThe director earns 9,000 euros.\n", "hr/leave.md": "# Leave\n\nThirty days of leave.\n",
+        "open/hours.md": "# Hours\n\nThe warehouse closes at noon.\n", "仓库.md": "# 仓库\n\n仓库中午关门。\n",
+    }.items():
+        write(tmp_path, name, text)
+    return tmp_path
+
+
+def write(root: Path, name: str, text: str, *, at: float = OLD) -> None:
+    path = root / "documents" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, (at, at))
+
+
+def load(root: Path) -> Project:
+    return load_project(root, environ={})
+
+
+def bring(root: Path, **options: object) -> IngestResult:
+    project = load(root)
+    return ingest(project.documents, project=root, embedder="hash", groups=project.groups, **options)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------------- incremental
+
+
+def test_only_changed_files_are_read_and_renames_embed_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(root)
+    write(root, "open/hours.md", "# Hours\n\nThe warehouse closes at three.\n", at=OLD + 1)
+    (root / "documents/hr/pay.md").rename(root / "documents/hr/salaries.md")
+    read: list[str] = []
+    embedded: list[str] = []
+    from tunewise import reading
+
+    real = reading.read_folder
+
+    def reads(folder: Path, **options: object) -> tuple[list, list]:
+        documents, unread = real(folder, **options)  # type: ignore[arg-type]
+        read.extend(document.id for document in documents)
+        return documents, unread
+
+    class Counting(HashEmbedder):
+        def embed(self, texts):  # noqa: ANN001, ANN202
+            embedded.extend(texts)
+            return super().embed(texts)
+
+    monkeypatch.setattr(reading, "read_folder", reads)
+    result = ingest(root / "documents", project=root, embedder=Counting())
+    assert sorted(read) == ["hr/salaries.md", "open/hours.md"]
+    assert (result.added, result.changed, result.removed, result.unchanged) == (1, 1, 1, 2)
+    assert len(embedded) == 1 and "at three" in embedded[0]
+    read.clear()
+    assert ingest(root / "documents", project=root, embedder=Counting()).unchanged == 4
+    assert read == []
+    assert ingest(root / "documents", project=root, embedder=Counting(), again=True).unchanged == 4
+    assert len(read) == 4
+
+
+def test_a_file_written_while_it_was_read_is_read_again(root: Path) -> None:
+    now = datetime.now(UTC).timestamp()
+    write(root, "open/hours.md", "# Hours\n\nThe warehouse closes at one.\n", at=now)
+    bring(root)
+    write(root, "open/hours.md", "# Hours\n\nThe warehouse closes at two.\n", at=now)
+    assert bring(root).changed == 1
+
+
+def test_watching_follows_the_folder(root: Path) -> None:
+    told: list[IngestResult] = []
+    wrong: list[object] = []
+    options = {"project": root, "embedder": "hash"}
+
+    def change(result: IngestResult) -> None:
+        told.append(result)
+        if len(told) == 1:
+            write(root, "new.md", "# New\n\nDrivers wear vests.\n", at=OLD + 5)
+
+    watch(root / "documents", settings=options, told=change, trouble=wrong.append, seconds=0.01, rounds=5)
+    assert [(one.added, one.unchanged) for one in told] == [(4, 0), (1, 4)]
+    assert wrong == []
+
+
+# ---------------------------------------------------------------------------------------------------- groups
+
+
+def test_groups_of_a_folder_stand_in_the_folder(root: Path) -> None:
+    (root / "documents/hr/.groups.toml").write_text('groups = ["hr"]\n[files]\n"pay.md" = ["board"]\n')
+    bring(root)
+    with open_catalog(root) as catalog:
+        held = {record.id: record.groups for record in catalog.documents()}
+    assert held == {"hr/pay.md": ("board",), "hr/leave.md": ("hr",), "open/hours.md": (), "仓库.md": ()}
+    # A change of the rule alone holds although no file of it is read again.
+    (root / "documents/hr/.groups.toml").write_text('groups = ["staff"]\n')
+    assert bring(root).changed == 2
+    assert [hit.chunk.document for hit in search(load(root), "director earns euros", groups=("board",))].count(
+        "hr/pay.md") == 0
+    # A rule that is gone opens nothing; the owner's own line does.
+    (root / "documents/hr/.groups.toml").unlink()
+    assert bring(root).changed == 0
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[groups]\n"hr/*" = []\n')
+    assert bring(root).changed == 2
+    assert search(load(root), "director earns euros", groups=())[0].chunk.document == "hr/pay.md"
+
+
+def test_a_broken_rule_ingests_nothing(root: Path) -> None:
+    (root / "documents/hr/.groups.toml").write_text('group = ["hr"]\n')
+    (root / "documents/open/.groups.toml").write_text("groups = 'all'\n")
+    with pytest.raises(DataMistake) as caught:
+        bring(root)
+    assert len(caught.value.faults) == 2
+    with open_catalog(root) as catalog:
+        assert catalog.documents() == []
+
+
+def test_the_nearest_rule_counts_and_globs_win() -> None:
+    rules = AccessRules({"a/b/x*": ["owner"]}, {"": ("all",), "a/b": ("near",)}, {"a/f.md": ("file",)})
+    assert [rules.of(id, (), None)[0] for id in ("z.md", "a/f.md", "a/z.md", "a/b/c/z.md", "a/b/x.md")] == [
+        "all", "file", "all", "near", "owner"]
+
+
+# ---------------------------------------------------------------------------------------------------- ages
+
+
+def test_ages() -> None:
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    rules = {"*": 365, "news/*": 7}
+    seen = [age(id, when, rules, now=now) for id, when in (
+        ("a.md", "2026-01-01T00:00:00Z"), ("news/a.md", "2026-01-01T00:00:00Z"), ("a.md", None))]
+    assert [(one.days, one.allowed, one.stale) for one in seen] == [(30, 365, False), (30, 7, True), (None, 365, True)]
+    assert not age("a.md", None, {}, now=now).stale
+
+
+def test_stale_sources_are_flagged(root: Path, capsys: pytest.CaptureFixture[str],
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n[max_age_days]\n"open/*" = 30\n')
+    bring(root)
+    monkeypatch.chdir(root)
+    assert run(["search", "warehouse closes"]) == 0
+    first, *rest = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert "open/hours.md" in first and "stale: " in first and "30 allowed" in first
+    assert not any("stale" in line for line in rest)
+    assert run(["search", "warehouse closes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["age"]["stale"] is True
+    assert run(["ask", "When does the warehouse close?", "--approach", "rag", "--json"]) == 0
+    assert "open/hours.md" in json.loads(capsys.readouterr().out)["stale"]
+    assert run(["ask", "When does the warehouse close?", "--approach", "rag"]) == 0
+    assert "stale: " in capsys.readouterr().out
+
+
+def test_a_follow_up_question_is_asked_from_the_command_line(root: Path, capsys: pytest.CaptureFixture[str],
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n[retrieval]\nk = 1\n')
+    bring(root)
+    monkeypatch.chdir(root)
+    turn = ["--turn", "When does the warehouse close? => At noon."]
+    assert run(["ask", "And on Fridays?", "--approach", "rag", "--json", *turn]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"]["hits"][0]["chunk"]["document"] == "open/hours.md"
+    assert run(["ask", "And on Fridays?", "--turn", "no answer"]) == 2
+
+
+# ---------------------------------------------------------------------------------------------------- check
+
+
+def test_check_finds_nothing_in_what_is_whole(root: Path, capsys: pytest.CaptureFixture[str],
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(root)
+    monkeypatch.chdir(root)
+    result = check(load(root))
+    assert (result.documents, result.passages, result.generations, result.faults) == (4, 4, 1, ())
+    assert run(["index", "check"]) == 0
+    write(root, "new.md", "# New\n\nDrivers wear vests.\n")
+    bring(root)
+    assert check(load(root)).faults == ()
+    assert run(["index", "rollback", "nonsense", "--yes"]) == 2
+    with open_catalog(root) as catalog:
+        first = catalog.generations()[0].id
+    assert run(["index", "rollback", first, "--yes"]) == 0
+    (fault,) = check(load(root)).faults
+    assert "not in step" in fault
+    capsys.readouterr()
+    assert run(["index", "check", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["faults"] == [fault]
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE chunks SET text = replace(text, 'noon', 'moon')", "UPDATE documents SET groups = '[\"hr\"]'",
+    "UPDATE chunks SET document = 'hr/pay.md' WHERE document = 'open/hours.md'",
+    "UPDATE documents SET text = replace(text, '9,000', '9,001')", "UPDATE chunks SET page = 7",
+    "UPDATE generations SET dense_weight = 0.1", "UPDATE generations SET embedder_fingerprint = 'x'",
+    "DELETE FROM generation_chunks WHERE chunk IN (SELECT chunk FROM generation_chunks LIMIT 1)",
+    "UPDATE documents SET title = 'x'",
+])
+def test_a_changed_row_is_found_and_never_served(root: Path, statement: str) -> None:
+    bring(root)
+    before = {query: [hit.chunk for hit in search(load(root), query)] for query in ("warehouse closes", "director")}
+    with sqlite3.connect(project_folder(root) / "catalog.sqlite") as database:
+        assert database.execute(statement).rowcount
+    database.close()
+    assert check(load(root)).faults
+    for query, chunks in before.items():
+        try:
+            found = [hit.chunk for hit in search(load(root), query)]
+        except Damaged:
+            continue
+        assert found == chunks
+
+
+def test_flipped_bits_are_found_and_never_served(root: Path) -> None:
+    """A sample of probe CO1; bench/probes/index.py has the whole."""
+    bring(root)
+    home = project_folder(root)
+    files = [path for path in home.rglob("*") if path.is_file() and path.stat().st_size and path.suffix != ".lock"
+             and path.name not in ("files.json", "ingest.json", "minilm.json")]
+    right = [hit.chunk for hit in search(load(root), "warehouse closes")]
+    random.seed(11)
+    for _ in range(30):
+        path = random.choice(files)
+        whole = path.read_bytes()
+        flipped = bytearray(whole)
+        flipped[random.randrange(len(whole))] ^= 1 << random.randrange(8)
+        path.write_bytes(flipped)
+        # What is wrong in the cache of vectors is computed again; unused bytes of it are nobody's.
+        assert check(load(root)).faults or path.parent.name == "cache", path
+        try:
+            assert [hit.chunk for hit in search(load(root), "warehouse closes")] == right
+        except Exception as error:  # noqa: BLE001 - any refusal is good, a wrong passage is not
+            assert not isinstance(error, AssertionError)
+        path.write_bytes(whole)
+    assert check(load(root)).faults == ()
+
+
+# ---------------------------------------------------------------------------------------------------- kinds
+
+
+@settings(max_examples=150, deadline=None)
+@given(_TEXTS, st.integers(1, 40), st.sampled_from(KINDS), st.lists(st.integers(0, 400), max_size=4))
+def test_every_kind_is_exact_and_loses_nothing(text: str, tokens: int, kind: str, cuts: list[int]) -> None:
+    length = len(markdown(text).text)
+    edges = sorted({0, *(cut for cut in cuts if cut < length), length})
+    pages = tuple(Page(n, a, b) for n, (a, b) in enumerate(zip(edges, edges[1:], strict=False), 1)) if length else ()
+    document = markdown(text, pages)
+    position = 0
+    for piece in chunk(document, tokens=tokens, kind=kind):
+        assert piece.text == document.text[piece.start : piece.end]
+        assert piece.start >= position and not document.text[position : piece.start].strip()
+        assert count_words(piece.text) <= tokens
+        if kind == "pages":
+            assert sum(page.start < piece.end and piece.start < page.end for page in pages) == 1
+        if piece.parent:
+            low, high = piece.parent
+            assert low <= piece.start and piece.end <= high
+            assert count_words(document.text[low:high]) <= PARENT * tokens
+        position = piece.end
+    assert not document.text[position:].strip()
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(ValueError, match="sections, pages, parents"):
+        chunk(markdown("text"), kind="paragraphs")
+
+
+def test_table_rows_repeat_their_header() -> None:
+    rows = "".join(f"| item {n} | {n} euros |\n" for n in range(40))
+    pieces = chunk(markdown(f"# Prices\n\n| Name | Price |\n|---|---|\n{rows}"), tokens=40)
+    assert len(pieces) > 4
+    assert all("Name | Price" in piece.heading or "| Name | Price |" in piece.text for piece in pieces)
+
+
+def test_small_is_searched_and_large_is_read(root: Path) -> None:
+    words = " ".join(f"Sentence {n} tells of thing {n}." for n in range(30))
+    write(root, "long.md", f"# Long\n\n{words}\n\nThe code of the safe is 4711. It was changed in May.\n")
+    bring(root, kind="parents", tokens=20)
+    with open_catalog(root) as catalog:
+        index = Index(catalog, indexes_folder(root))
+        (hit, *others) = make_retriever(index, HashEmbedder(), Retrieval(k=2))(["code of the safe"])[0]
+        document = catalog.document("long.md")
+        assert hit.chunk.document == "long.md"
+        assert hit.chunk.text == document.text[hit.chunk.start : hit.chunk.end]
+        assert "changed in May" in hit.chunk.text and count_words(hit.chunk.text) > 20
+        assert len({one.chunk.id for one in (hit, *others)}) == 1 + len(others)
+        diverse = make_retriever(index, HashEmbedder(), Retrieval(k=2, diversity=0.5))(["code of the safe"])[0]
+        assert diverse[0].chunk == hit.chunk
+    sections = bring(root, kind="sections", tokens=20)
+    assert sections.changed >= 1
+
+
+def test_catalogs_of_before_are_brought_up(root: Path) -> None:
+    bring(root)
+    file = project_folder(root) / "catalog.sqlite"
+    with sqlite3.connect(file) as database:
+        for table, column in (("chunks", "parent_start"), ("chunks", "parent_end"), ("chunks", "seal"),
+                              ("documents", "seal")):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("UPDATE state SET value = '1' WHERE key = 'schema'")
+    database.close()
+    assert search(load(root), "warehouse")[0].chunk.document == "open/hours.md"
+    assert bring(root).unchanged == 4
+    assert ingest_job.open_catalog(root).documents()
