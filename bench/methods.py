@@ -72,7 +72,9 @@ def main() -> None:
     project = load_project(folder)
     ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)
     result = compare(
-        project, limit=args.limit, note=lambda text: print("   ", text, flush=True),
+        project,
+        limit=args.limit,
+        note=lambda text: print("   ", text, flush=True),
         on_standing=lambda standing: print(reports.row(standing), flush=True),
     )
     print(reports.terminal(result.comparison, result.recommendation, needs=project.needs, wide=True))
@@ -90,10 +92,20 @@ def main() -> None:
                 "within_estimate": about["within"],
             }
         figures[standing.approach.name] = one
-    print(json.dumps({
-        "name": "methods on the handbook", "questions": len(result.comparison.questions), "figures": figures,
-        "units": "shares, tokens/s, GB, minutes", "runs": 1, "machine": machine(), "versions": versions(),
-    }, ensure_ascii=False))
+    print(
+        json.dumps(
+            {
+                "name": "methods on the handbook",
+                "questions": len(result.comparison.questions),
+                "figures": figures,
+                "units": "shares, tokens/s, GB, minutes",
+                "runs": 1,
+                "machine": machine(),
+                "versions": versions(),
+            },
+            ensure_ascii=False,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -32,8 +33,6 @@ ARMS = {
 
 def rows_of(folder: Path, count: int, per_passage: int, seed: int = 0) -> list[Any]:
     """RAFT rows of the handbook, in a scratch project."""
-    import shutil
-
     from tunewise.jobs.ingest import ingest
     from tunewise.jobs.library import library
     from tunewise.models import token_counter
@@ -68,10 +67,11 @@ def rows_of(folder: Path, count: int, per_passage: int, seed: int = 0) -> list[A
         return raft_rows(questions[:count], retrieve, books.oracle)[0]
 
 
-def run_trl(rows: list[Any], steps: int, folder: Path) -> dict[str, Any]:
+def run_trl(rows: list[Any], steps: int, folder: Path, model: str) -> dict[str, Any]:
     """SFTTrainer as its documentation shows it: nothing set but what has to be."""
     import datasets
     import peft
+    import torch
     import transformers
     import trl
 
@@ -79,7 +79,7 @@ def run_trl(rows: list[Any], steps: int, folder: Path) -> dict[str, Any]:
     from tunewise.models.local import resolve
     from tunewise.training.encoding import encode
 
-    base = resolve("smollm2")
+    base = resolve(model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     lengths = [len(one["input_ids"]) for one in encode(rows, tokenizer, longest=8192)]
     data = datasets.Dataset.from_list(
@@ -94,6 +94,7 @@ def run_trl(rows: list[Any], steps: int, folder: Path) -> dict[str, Any]:
             logging_steps=1,
             report_to="none",
             disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
             save_strategy="no",
             learning_rate=1e-3,
             warmup_steps=1,
@@ -117,7 +118,7 @@ def run_trl(rows: list[Any], steps: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def run_ours(rows: list[Any], steps: int, folder: Path, **settings: Any) -> dict[str, Any]:
+def run_ours(rows: list[Any], steps: int, folder: Path, model: str, **settings: Any) -> dict[str, Any]:
     """`sft.train`, with the epochs that make as many rows pass as in the other arms."""
     from tunewise.store import read_json
     from tunewise.training import RECIPES
@@ -128,7 +129,7 @@ def run_ours(rows: list[Any], steps: int, folder: Path, **settings: Any) -> dict
     )
     cpu = time.process_time()
     out = train(
-        "smollm2",
+        model,
         rows,
         folder=folder / "ours",
         settings=wanted,
@@ -155,6 +156,20 @@ def run_ours(rows: list[Any], steps: int, folder: Path, **settings: Any) -> dict
     }
 
 
+def cut(folder: Path, layers: int) -> str:
+    """A random model of the bundled one's shape with fewer layers: per layer it computes the same."""
+    import transformers
+
+    from tunewise.models.local import resolve
+
+    base = resolve("smollm2")
+    config = transformers.AutoConfig.from_pretrained(base)
+    config.num_hidden_layers = layers
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return str(folder)
+
+
 SETTINGS = {
     "all": {"layers": 1.0, "share": False},
     "all-shared": {"layers": 1.0},
@@ -163,11 +178,15 @@ SETTINGS = {
 }
 
 
-def arm(name: str, rows: list[Any], steps: int, pipe: Any) -> None:
+def arm(name: str, rows: list[Any], steps: int, model: str, pipe: Any) -> None:
     """One arm, in its own process."""
     with tempfile.TemporaryDirectory(prefix="tunewise-speed-") as scratch:
         place = Path(scratch)
-        pipe.send(run_trl(rows, steps, place) if name == "trl" else run_ours(rows, steps, place, **SETTINGS[name]))
+        pipe.send(
+            run_trl(rows, steps, place, model)
+            if name == "trl"
+            else run_ours(rows, steps, place, model, **SETTINGS[name])
+        )
 
 
 def main() -> None:
@@ -176,6 +195,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="steps of 8 rows of the TRL arm")
     parser.add_argument("--our-steps", type=int, default=24, help="steps of 8 rows of our arms")
     parser.add_argument("--per-passage", type=int, default=1)
+    parser.add_argument("--layers", type=int, default=0, help="a random model of the bundled shape with so many layers")
     parser.add_argument("--arms", default=",".join(ARMS))
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -183,12 +203,14 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="tunewise-speed-") as scratch:
         rows = rows_of(Path(scratch), args.rows, args.per_passage)
+    shape = tempfile.mkdtemp(prefix="tunewise-shape-") if args.layers else ""
+    model = cut(Path(shape), args.layers) if shape else "smollm2"
     figures: dict[str, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
     for name in args.arms.split(","):
         here, there = context.Pipe(duplex=False)
         steps = args.steps if name == "trl" else args.our_steps
-        process = context.Process(target=arm, args=(name, rows, steps, there))
+        process = context.Process(target=arm, args=(name, rows, steps, model, there))
         process.start()
         there.close()
         figures[name] = here.recv()
@@ -201,6 +223,8 @@ def main() -> None:
             f"loss {one['losses'][0]:.3f} → {one['losses'][-1]:.3f}   {ARMS[name]}",
             flush=True,
         )
+    if shape:
+        shutil.rmtree(shape)
     if "trl" in figures:
         for name, one in figures.items():
             if name != "trl":

@@ -189,7 +189,7 @@ def test_a_chain_of_recipes_from_the_project_file(tiny, tmp_path, monkeypatch):
     folder = tune(project, "raft", note=notes.append, progress=lambda phase, *_: phases.append(phase))
     about = json.loads((folder / "tunewise.json").read_text())
     assert (about["recipe"], about["parent"]["recipe"]) == ("raft", "sft")
-    assert about["documents"] == ["r.md"] and len(about["questions"]) == 6
+    assert about["index"] and about["documents"] == ["r.md"] and len(about["questions"]) == 6
     assert any("characters in" in note for note in notes)
     model = LocalModel(str(tiny), adapter=folder)
     assert len(model.identity["parents"]) == 2

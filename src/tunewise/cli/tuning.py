@@ -27,8 +27,7 @@ def tune(
     name: Annotated[
         str,
         typer.Argument(
-            help="A recipe (sft, raft, hybrid, dap, dpo, kto, grpo, rloo), a method (lora, dora, full, "
-                 "prompt-tuning, …) "
+            help="A recipe (sft, raft, hybrid, dap, dpo, kto, grpo, rloo), a method (lora, dora, full, …) "
             "or an approach of tunewise.toml."
         ),
     ],

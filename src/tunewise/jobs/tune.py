@@ -51,6 +51,7 @@ class Plan:
     parent: Plan | Path | None = None
     questions: tuple[Question, ...] = ()
     prompt: str = "answer"
+    index: str = ""
 
     @property
     def parent_folder(self) -> Path | None:
@@ -123,8 +124,10 @@ def plan(
     name = recipe if settings.method == "lora" else f"{recipe}-{settings.method}"
     folder = project_folder(project.root) / "adapters" / f"{name}-{identity[:12]}"
     prompt = approach.prompt if approach.index else "grounded" if source in NEEDS_INDEX else "answer"
+    index = books.index.fingerprint if books is not None and source in NEEDS_INDEX else ""
     return Plan(
-        recipe, model, tuple(rows), report, settings, folder, identity, tuple(looked), parent, tuple(learned), prompt
+        recipe, model, tuple(rows), report, settings, folder, identity, tuple(looked), parent, tuple(learned), prompt,
+        index,
     )
 
 
@@ -198,6 +201,7 @@ def build(made: Plan, *, progress: Progress, note: Note = silent) -> Path:
         "recipe": made.recipe,
         "identity": made.identity,
         "parent": made.parent_folder,
+        "index": made.index,
     }
     if made.recipe in PREFERENCES:
         from tunewise.training.preference import train_preferences

@@ -80,8 +80,12 @@ def leave(
     settings: TrainingSettings,
     parent: Path | None,
     figures: Mapping[str, Any],
+    index: str = "",
 ) -> None:
-    """Write the card and the manifest: hashes, parent, questions, documents and access groups of the whole chain."""
+    """Write the card and the manifest: hashes, parent, questions, documents and access groups of the whole chain.
+
+    `index` is the fingerprint of the index whose passages the rows show.
+    """
     links = check(parent, identify(model, base)) if parent else []
     inherited = [about for _, about in links]
 
@@ -108,6 +112,7 @@ def leave(
                 "weights": inherited[-1]["weights"],
             },
             "weights": sha256(weights),
+            "index": index,
             "settings": asdict(settings),
             "rows": len(rows),
             "rows_hash": fingerprint([[getattr(row, "messages", ""), getattr(row, "completion", "")] for row in rows]),

@@ -117,6 +117,7 @@ def train_preferences(
     identity: str,
     parent: Path,
     score: Score,
+    index: str = "",
     cache: Path | None = None,
     progress: Progress = lambda phase, done, total: None,
     note: Note = lambda text: None,
@@ -236,6 +237,7 @@ def train_preferences(
         settings=settings,
         parent=parent,
         figures=figures,
+        index=index,
     )
     clear(folder / "checkpoints")
     return folder

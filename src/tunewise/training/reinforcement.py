@@ -37,6 +37,7 @@ def train_rewarded(
     identity: str,
     parent: Path,
     score: Score,
+    index: str = "",
     cache: Path | None = None,
     progress: Progress = lambda phase, done, total: None,
     note: Note = lambda text: None,
@@ -146,6 +147,7 @@ def train_rewarded(
         settings=settings,
         parent=parent,
         figures=figures,
+        index=index,
     )
     clear(folder / "checkpoints")
     return folder

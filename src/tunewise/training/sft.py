@@ -36,6 +36,7 @@ def train(
     validation: Sequence[TrainingRow] = (),
     parent: Path | None = None,
     identity: str = "",
+    index: str = "",
     cache: Path | None = None,
     progress: Progress = lambda phase, done, total: None,
     note: Note = lambda text: None,
@@ -225,6 +226,7 @@ def train(
         settings=settings,
         parent=parent,
         figures=figures,
+        index=index,
     )
     note(
         f"measured: {figures['seconds'] / 60:.1f} minutes, {figures['peak_memory_bytes'] / 1e9:.1f} GB, "
