@@ -323,6 +323,26 @@ def test_small_is_searched_and_large_is_read(root: Path) -> None:
     assert sections.changed >= 1
 
 
+def test_a_citation_names_the_page_of_its_own_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passage may go on over a page's end: the quote's page counts, not that of the passage's first word."""
+    from tunewise import reading
+    from tunewise.jobs.ask import ask
+    from tunewise.nouns import Document
+    from tunewise.store import sha256
+
+    text = "The key of the cellar is red.\nThe key of the attic is blue and hangs in the hall."
+    cut = text.index("\n") + 1
+    document = Document("keys.pdf", text, "Keys", sha256(text), language="en",
+                        pages=(Page(1, 0, cut), Page(2, cut, len(text))))
+    monkeypatch.setattr(reading, "read_folder", lambda *_, **__: ([document], []))
+    bring(root)
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n', encoding="utf-8")
+    answer, _ = ask(load(root), "Where does the blue key of the attic hang?", approach="rag")
+    (citation,) = answer.citations
+    assert (citation.page, citation.verified) == (2, True)
+    assert text[citation.start : citation.end] == citation.quote
+
+
 def test_catalogs_of_before_are_brought_up(root: Path) -> None:
     bring(root)
     file = project_folder(root) / "catalog.sqlite"
