@@ -30,9 +30,9 @@ _STOP = frozenset(
     """
     a about after again all also am an and any are as at be been before being between both but by can could did do does
     doing during each for from had has have having he her here hers him his how i if in into is it its itself just may
-    me might more most must my no nor not of off on once only or other our out over own same shall she should so some such
-    than that the their theirs them then there these they this those through to too under until up upon us very was we
-    were what when where which while who whom whose why will with would you your yours
+    me might more most must my no nor not of off on once only or other our out over own same shall she should so some
+    such than that the their theirs them then there these they this those through to too under until up upon us very was
+    we were what when where which while who whom whose why will with would you your yours
     """.split()  # noqa: SIM905 - a list of a hundred quoted words is no better to read
 )
 """Left out of English questions, never out of passages: they would only rank long passages before short ones."""
