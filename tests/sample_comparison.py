@@ -11,6 +11,9 @@ from dataclasses import replace
 from tunewise.nouns import (
     Answer,
     Approach,
+    Assembly,
+    Bill,
+    BreakEven,
     Chunk,
     Citation,
     Comparison,
@@ -18,14 +21,17 @@ from tunewise.nouns import (
     Difference,
     Estimate,
     Gold,
+    Guess,
     Hit,
     Needs,
     Question,
     Reason,
     Recommendation,
     Retrieval,
+    Router,
     Row,
     Standing,
+    Winner,
 )
 
 # (document, title, page, sentences; in each sentence the answer stands between « and »), question, kind, need
@@ -312,6 +318,14 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
             "rag-hybrid", "rag-hybrid (again)", "quality", 0.0, -0.012, 0.012, 1.0, "not distinguishable", questions
         ),
         ("Splitting was by fact: no training question shares a gold span with a test question.",),
+        places={
+            f"answerable={'yes' if yes else 'no'}": tuple(i for i, (q, _, _) in enumerate(asked) if q.answerable == yes)
+            for yes in (True, False)
+        },
+        curves={
+            name: tuple({"step": float(n), "loss": 3.0 / n, "validation_loss": 3.3 / n} for n in range(1, 20))
+            for name in ("raft", "sft", "sft+rag")
+        },
     )
     needs = Needs(max_wrong=0.45)
     hour = {
@@ -354,6 +368,21 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
         ),
         total,
         "raft",
+        front={"rag-hybrid": 0.97, "raft": 0.81, "sft+rag": 0.02, "rag-lexical": 0.66, "zero-shot": 1.0},
+        on_front=("raft", "rag-hybrid", "rag-lexical", "zero-shot"),
+        bills=tuple(
+            Bill(s.approach.name, total[s.approach.name] - hour[s.approach.name],
+                 hour[s.approach.name] / needs.answers_per_month)
+            for s in settled
+        ),
+        volumes=(1_000, 10_000, 100_000),
+        break_even=(BreakEven("rag-hybrid", "raft", None), BreakEven("rag-hybrid", "rag-lexical", 0.0),
+                    BreakEven("rag-hybrid", "zero-shot", 25_633.0, below=True)),
+        assemblies={s.approach.name: Assembly(4, 2, 1, s.cost.labels) for s in settled},
+        winners=(Winner("need=form", "raft", 0.71, 10, 0.6, True), Winner("need=facts", "rag-hybrid", 0.8, 30, 0.8,
+        False)), router=Router("need", {"facts": "rag-hybrid", "form": "raft"}, 0.03, 0.01, 0.05, 0.01, True, 123.0),
+        warnings=(Reason("Over-refusal: one in four.", "过度拒答：四分之一。", 0.25),),
+        guess=Guess("rag", (), (), "right", Reason("rag-hybrid is recommended", "推荐的是 rag-hybrid")),
     )
     return comparison, recommendation, needs
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
-from tunewise.comparison import AGAIN, clusters_of, compare, complexity, total_cost, update_seconds
+from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable
+from tunewise.costs import complexity, total_cost, update_seconds
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
 
@@ -78,6 +79,7 @@ def test_standings_strata_and_differences():
     assert set(best.strata) == {
         "need=facts", "need=form", "kind=name", "kind=number", "kind=none", "language=en", "language=zh",
         "answerable=yes", "answerable=no", "documents=seen", "documents=untouched",
+        "without-documents=yes", "without-documents=no",
     }
     assert best.strata["documents=seen"]["quality"].n == 6
     assert best.strata["documents=untouched"]["quality"].n == 114, "unanswerable questions are about no document"
@@ -165,3 +167,36 @@ def test_a_thousand_questions_and_eight_approaches_are_quick():
     start = time.process_time()
     compare(made, questions)
     assert time.process_time() - start < 10
+
+
+def test_seeds_of_one_recipe_are_averaged_and_their_spread_is_told():
+    questions = make_questions(20, 4)
+    runs = make_runs({"rag": Skill(0.6, index=True), "raft": Skill(0.75, index=True, adapter=True)}, questions, seed=1)
+    more = [
+        replace(make_runs({"raft": Skill(right, index=True, adapter=True)}, questions, seed=seed)[0],
+                approach=replace(runs[1].approach, name=f"raft (seed {seed})"), trained_on=frozenset({f"t{seed}"}))
+        for seed, right in ((2, 0.7), (3, 0.8))
+    ]
+    comparison = compare([*runs, *more], questions)
+    assert [s.approach.name for s in comparison.standings] in (["raft", "rag"], ["rag", "raft"])
+    raft = next(s for s in comparison.standings if s.approach.name == "raft")
+    means = [np.mean([row.scores["quality"] for row in run.rows]) for run in (runs[1], *more)]
+    assert raft.metrics["quality"].mean == pytest.approx(np.mean(means))
+    assert raft.seed_sd == pytest.approx(np.std(means, ddof=1))
+    assert next(s for s in comparison.standings if s.approach.name == "rag").seed_sd is None
+    lucky = compare([runs[0], *more[1:]], questions)
+    assert len(lucky.standings) == 2 and lucky.standings[0].seed_sd is None, "a seed without its first run stands alone"
+
+
+def test_a_recipe_trained_once_says_so():
+    questions = make_questions(10, 4)
+    runs = make_runs({"rag": Skill(0.6, index=True), "raft": Skill(0.7, adapter=True)}, questions, seed=1)
+    once = [runs[0], replace(runs[1], approach=replace(runs[1].approach, recipe="raft"))]
+    assert any("one seed only: raft" in note for note in compare(once, questions).notes)
+
+
+def test_what_can_be_expected_is_known_before_the_run():
+    questions = make_questions(20, 5)
+    assert expected_detectable(questions, 2) < expected_detectable(questions, 7)
+    assert expected_detectable(make_questions(100, 1), 2) < expected_detectable(questions, 2), "documents cost"
+    assert expected_detectable(make_questions(40, 5), 7) < expected_detectable(questions, 7)

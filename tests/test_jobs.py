@@ -140,8 +140,8 @@ def test_limit_keeps_all_kinds(project):
 def test_what_cannot_be_tuned_says_so(project):
     with pytest.raises(ModelMistake, match="echo"):
         tune(project, "sft")
-    with pytest.raises(ConfigMistake, match="dpo"):
-        tune(project, "dpo")
+    with pytest.raises(ConfigMistake, match="lorra"):
+        tune(project, "lorra")
 
 
 def test_nothing_was_ingested_or_compared(tmp_path):
@@ -196,3 +196,48 @@ def test_an_increment_does_not_make_the_index_look_cheap(project):
     (project.documents / "new.md").write_text("# New\n\nA new page.\n", encoding="utf-8")
     result = ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens)
     assert read_json(project.root / ".tunewise" / "ingest.json")[result.generation.id] >= before
+
+
+def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch):
+    """No weights here: an adapter is a name, and each seed makes the echo model fail at another question."""
+    from dataclasses import replace
+
+    from tunewise.jobs import compare as module
+    from tunewise.models.echo import Echo
+    from tunewise.nouns import Cost
+
+    planned = []
+
+    class Made:
+        rows = ()
+
+    def plan(project, approach, questions, *, books, seed=0):
+        planned.append((approach.name, seed))
+        return Made()
+
+    def build(made, *, progress):
+        return project.root / f"adapter-{planned[-1][1]}"
+
+    class Forgetful(Echo):
+        def __init__(self, seed):
+            self.seed = seed
+
+        def generate(self, prompts, decoding):
+            said = super().generate(prompts, decoding)
+            return [replace(one, text="no idea") if self.seed and "kettle" not in one.text else one for one in said]
+
+    monkeypatch.setattr(module, "plan", plan)
+    monkeypatch.setattr(module, "build", build)
+    monkeypatch.setattr(module, "_training_cost", lambda made, adapter: Cost(labels=1))
+    monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
+    monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
+        int(adapter.name[-1]) if adapter else 0))
+    approach = replace(project.approach("rag"), name="raft", recipe="raft")
+    tuned = replace(project, approaches=(project.approach("rag"), approach), seeds=3)
+    started = []
+    result = compare(tuned, on_start=lambda count, points: started.append((count, points)))
+    assert planned == [("raft", 0), ("raft (seed 2)", 1), ("raft (seed 3)", 2)]
+    assert started[0][0] == 23 and 0 < started[0][1] < 1
+    standings = {s.approach.name: s for s in result.comparison.standings}
+    assert set(standings) == {"rag", "raft"} and standings["raft"].seed_sd > 0 and standings["rag"].seed_sd is None
+    assert last(tuned).comparison.standings == result.comparison.standings

@@ -168,3 +168,20 @@ def test_one_document_does_not_eat_up_the_test_share():
         for i, one in enumerate(made(100))
     ]
     assert sum(q.split == "train" for q in split_questions(questions)) > 30
+
+
+def test_imported_lists_and_scaled_numbers_become_rules(tmp_path):
+    (tmp_path / "x.docs.jsonl").write_text('{"doc_id": "d", "title": "t", "text": "some text"}\n', encoding="utf-8")
+    plain = {"question": "Q?", "answerable": True, "gold": [{"doc_id": "d"}], "split": "test"}
+    lines = [
+        {**plain, "qid": "a", "answers": ["red", "blue"], "answers_are_list": True, "scale": ""},
+        {**plain, "qid": "b", "answers": ["$(1,496.5)"], "answers_are_list": False, "scale": "million"},
+        {**plain, "qid": "c", "answers": ["some text"], "answers_are_list": False, "scale": ""},
+        {**plain, "qid": "d", "answers": ["24", "twenty-four"]},
+    ]
+    (tmp_path / "x.questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    import_dataset(tmp_path / "x.docs.jsonl", tmp_path / "x.questions.jsonl", tmp_path / "out")
+    a, b, c, d = load_questions(tmp_path / "out" / "questions.jsonl")
+    assert a.answers == ("red, blue",) and dict(a.rules) == {"list": ("red", "blue")}
+    assert json.loads(dict(b.rules)["number"]) == {"value": -1496.5, "tolerance": 0.05, "unit": "million dollars"}
+    assert c.rules == d.rules == () and d.answers == ("24", "twenty-four")

@@ -6,63 +6,18 @@ import io
 import os
 import sys
 import time
-import unicodedata
 import zipfile
-from itertools import pairwise
 from pathlib import Path
 
-import docx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sample_files import CHINESE, ENGLISH, pdf, read, refused, sound, word
 from tunewise.errors import DataMistake
-from tunewise.nouns import Document
 from tunewise.reading import SUFFIXES, language_of, read_file, read_folder
+from tunewise.reading.child import Child
 from tunewise.reading.draft import clean, grid, pipe_table, raised
-from tunewise.reading.folder import _Child
-from tunewise.store import sha256
-
-ENGLISH = (
-    "The warranty of the kettle lasts two years from the day on which it was bought. A customer who returns it "
-    "within thirty days gets the full price back, provided that the parts are complete and the receipt is there."
-)
-CHINESE = (
-    "水壶的保修期为自购买之日起两年。客户在三十天内退货并附上发票的，可以全额退款；但是配件必须齐全，包装也应当完好。"
-)
-
-
-def sound(document: Document) -> Document:
-    """The promises that hold for every document that was read."""
-    text = document.text
-    assert text == unicodedata.normalize("NFC", text) and "\r" not in text and "\0" not in text
-    assert document.revision == sha256(text) and document.title
-    for heading in document.headings:
-        assert 0 <= heading.start < heading.end <= len(text) and 1 <= heading.level <= 6
-        line = text[heading.start : heading.end]
-        assert heading.start == 0 or text[heading.start - 1] == "\n"
-        assert heading.title.split()[0].strip("*_`") in line
-    for one, two in pairwise(document.pages):
-        assert one.end == two.start and one.number < two.number
-    if document.pages:
-        assert document.pages[0].start == 0 and document.pages[-1].end == len(text)
-    return document
-
-
-def read(folder: Path, name: str, data: bytes | str, **options) -> Document:
-    path = folder / name
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return sound(read_file(path, **options))
-
-
-def refused(folder: Path, name: str, data: bytes, **options) -> DataMistake:
-    path = folder / name
-    path.write_bytes(data)
-    with pytest.raises(DataMistake) as caught:
-        read_file(path, **options)
-    assert name in caught.value.message and caught.value.tip
-    return caught.value
-
 
 # ------------------------------------------------------------------------------------------------ text and Markdown
 
@@ -197,14 +152,6 @@ def test_empty_and_deep_html(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ Word
 
 
-def word(build) -> bytes:
-    document = docx.Document()
-    build(document)
-    target = io.BytesIO()
-    document.save(target)
-    return target.getvalue()
-
-
 def test_word_keeps_order_headings_tables_and_lists(tmp_path: Path) -> None:
     def build(document) -> None:
         document.add_heading("Handbook", 0)
@@ -270,33 +217,6 @@ def test_damaged_word_files_say_why(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ PDF
 
 
-def pdf(*pages: list, encrypt: str | None = None) -> bytes:
-    """A PDF of the given pages; each holds paragraphs, ("h", heading) and ("t", rows)."""
-    from reportlab.lib import colors
-    from reportlab.lib.styles import getSampleStyleSheet
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-    from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table
-
-    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
-    styles = getSampleStyleSheet()
-    chinese = styles["BodyText"].clone("zh", fontName="STSong-Light", wordWrap="CJK", spaceBefore=8)
-    story: list = []
-    for number, page in enumerate(pages):
-        if number:
-            story.append(PageBreak())
-        for item in page:
-            if isinstance(item, str):
-                story.append(Paragraph(item, chinese if language_of(item) == "zh" else styles["BodyText"]))
-            elif item[0] == "h":
-                story.append(Paragraph(item[1], styles["Heading1"]))
-            else:
-                story += [Table(item[1], style=[("GRID", (0, 0), (-1, -1), 0.5, colors.black)]), Spacer(1, 20)]
-    target = io.BytesIO()
-    SimpleDocTemplate(target, encrypt=encrypt, title="").build(story)
-    return target.getvalue()
-
-
 def test_pdf_pages_paragraphs_headings_and_tables(tmp_path: Path) -> None:
     data = pdf(
         [
@@ -350,7 +270,8 @@ def test_pdf_passwords(tmp_path: Path) -> None:
     assert read(tmp_path, "a.pdf", data, passwords=("wrong", "open sesame")).text == ENGLISH
 
 
-def test_pdf_scans_and_damage_say_so(tmp_path: Path) -> None:
+def test_pdf_scans_and_damage_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunewise.reading.ocr.available", lambda: False)
     from reportlab.lib.utils import ImageReader
     from reportlab.pdfgen.canvas import Canvas
 
@@ -361,7 +282,8 @@ def test_pdf_scans_and_damage_say_so(tmp_path: Path) -> None:
     canvas.showPage()
     scan = target
     canvas.save()
-    assert "scan" in refused(tmp_path, "a.pdf", scan.getvalue()).message
+    mistake = refused(tmp_path, "a.pdf", scan.getvalue())
+    assert "scan" in mistake.message and "tunewise[ocr]" in mistake.tip
     target = io.BytesIO()
     canvas = Canvas(target)
     canvas.drawString(72, 700, "The first page has words.")
@@ -433,11 +355,11 @@ def test_a_folder_is_read_and_what_is_not_read_says_why(folder: Path) -> None:
     documents, unread = read_folder(folder, progress=lambda phase, done, total: seen.append((phase, done, total)))
     assert [document.id for document in documents] == ["policies/returns.md", "保修.txt"]
     assert documents[0].headings[0].title == "Returns" and documents[1].language == "zh"
-    assert seen == [("read", n, 3) for n in (1, 2, 3)]
+    assert seen == [("read", n, 4) for n in (1, 2, 3, 4)]
     reasons = {item.source: item.reason for item in unread}
     assert sorted(reasons) == ["LICENSE", "broken.pdf", "link.md", "nothing.md", "pipe.txt", "slides.pptx", "up"]
     assert "damaged" in reasons["broken.pdf"] and str(folder) not in reasons["broken.pdf"]
-    assert all(suffix in reasons["slides.pptx"] for suffix in SUFFIXES)
+    assert all(suffix in reasons["LICENSE"] for suffix in SUFFIXES) and "damaged" in reasons["slides.pptx"]
     assert "leaves the folder" in reasons["link.md"] and "leaves the folder" in reasons["up"]
     assert "not a regular file" in reasons["pipe.txt"]
     assert time.perf_counter() - started < 10
@@ -494,7 +416,7 @@ def test_a_child_that_dies_is_replaced() -> None:
         "    if 'die' in line: os.abort()\n"
         '    print(\'{"reason": "lives"}\', flush=True)\n'
     )
-    child = _Child(5, [sys.executable, "-c", code])
+    child = Child(5, [sys.executable, "-c", code])
     assert child.ask({"path": "well"}) == {"reason": "lives"}
     assert "SIGABRT" in child.ask({"path": "die"})["reason"]
     assert child.ask({"path": "well"}) == {"reason": "lives"}

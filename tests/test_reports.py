@@ -14,7 +14,7 @@ import pytest
 
 from sample_comparison import sample
 from tunewise import reports
-from tunewise.nouns import Comparison, Estimate, Needs, Reason, Recommendation, Row
+from tunewise.nouns import Bill, Comparison, Estimate, Needs, Reason, Recommendation, Row
 from tunewise.reports import plots, story, svg, tables, volume
 from tunewise.reports.words import cut, listing, number, percent, points, rough, stratum_words, width
 
@@ -114,6 +114,12 @@ def poisoned() -> tuple[Comparison, Recommendation, Needs]:
         runner_up=rename(recommendation.runner_up),
         reasons=(Reason(PAYLOAD, PAYLOAD),),
         flips=(Reason(PAYLOAD, PAYLOAD),),
+        warnings=(Reason(PAYLOAD, PAYLOAD),),
+        winners=tuple(replace(w, stratum=f"kind={PAYLOAD}", name=PAYLOAD) for w in recommendation.winners),
+        router=replace(recommendation.router, routes={PAYLOAD: PAYLOAD}),
+        bills=tuple(replace(line, name=rename(line.name)) for line in recommendation.bills),
+        break_even=tuple(replace(one, other=rename(one.other)) for one in recommendation.break_even),
+        guess=replace(recommendation.guess, said=Reason(PAYLOAD, PAYLOAD)),
         by_need={"facts": rename("raft")},
         rejected={rename("sft"): PAYLOAD},
         total_cost={rename(k): v for k, v in recommendation.total_cost.items()},
@@ -412,10 +418,9 @@ def test_forest_is_the_same_from_both_sides() -> None:
 
 def test_cost_lines_pass_through_the_total_and_turn_where_they_cross() -> None:
     comparison, recommendation, needs = sample()
-    lines = volume.cost_lines(comparison, recommendation, needs)
-    assert {c.name: pytest.approx(c.at(needs.answers_per_month)) for c in lines} == recommendation.total_cost
-    assert all(c.fixed >= 0 and c.rate >= 0 for c in lines)
-    cheap, dear = volume.CostLine(0, "no training", 0.0, 0.02), volume.CostLine(1, "trained", 100.0, 0.01)
+    lines = [line for _, line in volume.cost_lines(comparison, recommendation)]
+    assert {c.name: pytest.approx(volume.at(c, needs.answers_per_month)) for c in lines} == recommendation.total_cost
+    cheap, dear = Bill("no training", 0.0, 0.02), Bill("trained", 100.0, 0.01)
     assert volume.turns([cheap, dear], 100, 1e6) == [(100, cheap), (pytest.approx(10_000), dear)]
     assert volume.turns([cheap, dear], 100, 9_000) == [(100, cheap)]
 

@@ -11,7 +11,9 @@ from tunewise.statistics import (
     bootstrap_mean,
     bootstrap_means,
     clustered_error,
+    design_effect,
     detectable,
+    effective_clusters,
     holm,
     mcnemar,
     noninferior,
@@ -140,29 +142,44 @@ def test_no_difference_is_seldom_called_one():
     assert called / worlds <= upper(worlds), called / worlds
 
 
-def test_power_at_the_detectable_difference():
-    """Of worlds with exactly the detectable difference, 80 % (± 10 points) are told apart, clustered or not."""
-    rng, worlds = np.random.default_rng(7), 200
-    n, documents, discordant = 240, 60, 0.25
-    delta = detectable(n, discordant=discordant)
+@pytest.mark.parametrize(("documents", "each", "tests"), [(12, 10, 1), (28, 5, 1), (60, 4, 6), (28, 5, 21)])
+def test_power_is_what_was_promised_with_clusters(documents, each, tests):
+    """Of worlds with exactly the detectable difference, 80 % (± 10 % of that, and what luck adds) are told apart."""
+    rng, worlds, n, hits = np.random.default_rng(7), 200, documents * each, 0
+    clusters = np.repeat(np.arange(documents), each)
+    sd = math.sqrt(0.2**2 * each + 0.3**2)  # of one question, with what its document costs
+    delta = detectable(n, sd=sd, clusters=effective_clusters(clusters), tests=tests)
+    for seed in range(worlds):
+        values = delta + np.repeat(rng.normal(0, 0.2, documents), each) + rng.normal(0, 0.3, n)
+        result = paired(values, np.zeros(n), clusters, seed=seed, resamples=100)
+        hits += min(1, tests * result.p) < 0.05 and not result.low <= 0 <= result.high
+    luck = 1.5 * math.sqrt(0.8 * 0.2 / worlds)
+    assert 0.72 - luck <= hits / worlds <= 0.88 + luck, hits / worlds
+    assert detectable(n, sd=sd) < delta, "normal quantiles promise too much"
+
+
+@pytest.mark.parametrize(("n", "discordant", "tests"), [(80, 0.2, 1), (240, 0.25, 1), (240, 0.25, 6)])
+def test_power_is_what_was_promised_for_right_and_wrong(n, discordant, tests):
+    rng, worlds, hits = np.random.default_rng(8), 200, 0
+    delta = detectable(n, discordant=discordant, clusters=n, tests=tests)
     lost = (discordant - delta) / 2
-    hits = 0
     for seed in range(worlds):
         draw = rng.random(n)
         a = np.where(draw < discordant, draw >= lost, 1)
         b = np.where(draw < discordant, draw < lost, 1)
-        hits += paired(a, b, np.arange(n), seed=seed, resamples=200).p < 0.05
-    assert 0.7 <= hits / worlds <= 0.9, hits / worlds
-    clusters = np.repeat(np.arange(documents), n // documents)
+        result = paired(a, b, np.arange(n), seed=seed, resamples=100)
+        hits += min(1, tests * result.p) < 0.05 and not result.low <= 0 <= result.high
+    luck = 1.5 * math.sqrt(0.8 * 0.2 / worlds)
+    assert 0.72 - luck <= hits / worlds <= 0.88 + luck, hits / worlds
 
-    def world(mean):
-        return (mean + np.repeat(rng.normal(0, 0.2, documents), n // documents) + rng.normal(0, 0.3, n)).clip(-1, 1)
 
-    sd = float(np.mean([paired(world(0), np.zeros(n), clusters, resamples=50).sd for _ in range(40)]))
-    assert sd > 1.2 * math.hypot(0.2, 0.3), "clusters cost questions"
-    delta = detectable(n, sd=sd)
-    hits = sum(paired(world(delta), np.zeros(n), clusters, seed=s, resamples=50).p < 0.05 for s in range(worlds))
-    assert 0.7 <= hits / worlds <= 0.9, hits / worlds
+def test_few_clusters_many_tests_and_uneven_sizes_cost():
+    assert effective_clusters(["a"] * 5 + ["b"] * 5) == 2 and effective_clusters(["a"] * 9 + ["b"]) < 1.3
+    assert design_effect(range(20), 0.3) == 1 and design_effect(["a"] * 10 + ["b"] * 10, 0.1) == pytest.approx(1.9)
+    plain = detectable(200, sd=0.4)
+    assert plain < detectable(200, sd=0.4, clusters=20) < detectable(200, sd=0.4, clusters=8)
+    assert plain < detectable(200, sd=0.4, tests=3) < detectable(200, sd=0.4, tests=21)
+    assert questions_needed(detectable(200, sd=0.4, clusters=20, tests=6), sd=0.4, clusters=20, tests=6) in (200, 201)
 
 
 def test_many_clusters_are_quick():

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from tiny_training import HITS, QUESTIONS, make_tiny, tiny_rows
 from tunewise.errors import DataMistake, ModelMistake
-from tunewise.nouns import Chunk, Decoding, Gold, Hit, Question
-from tunewise.training import TrainingSettings, raft_rows
+from tunewise.nouns import Decoding
+from tunewise.training import TrainingSettings
 
 pytestmark = pytest.mark.slow
 torch = pytest.importorskip("torch")
@@ -15,75 +16,31 @@ transformers = pytest.importorskip("transformers")
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A random two-layer Llama with a byte-level tokenizer and a chat template, saved as a model folder."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    folder = tmp_path_factory.mktemp("tiny")
-    vocabulary = {"<pad>": 0, "<eos>": 1} | {
-        c: i + 2 for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))
-    }
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>")
-    fast.chat_template = (
-        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    fast.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=1024,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=1,
-        tie_word_embeddings=True,
-        initializer_range=0.3,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-TEXT = "Send it back within 30 days. The fee is 5 EUR."
-CHUNKS = [Chunk("c0", "r.md", "v", 0, 28, TEXT[:28]), Chunk("c1", "r.md", "v", 29, 46, TEXT[29:])]
-QUESTIONS = [
-    Question(f"q{i}", f"How long {i}?", ("30 days",), (Gold("r.md", 20, 27),), split="train") for i in range(12)
-]
-
-
-def rows():
-    hits = [Hit(CHUNKS[0], 1.0, 1), Hit(CHUNKS[1], 0.5, 2)]
-    return raft_rows(QUESTIONS, lambda queries: [hits] * len(queries), lambda question: [CHUNKS[0]])[0]
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 def test_a_row_has_the_tokens_that_answering_sends(tiny):
     from tunewise.answers import make_ask
     from tunewise.models.local import LocalModel
     from tunewise.nouns import Approach
-    from tunewise.training.sft import encode
+    from tunewise.training.encoding import encode
 
     model = LocalModel(str(tiny))
     sent = []
     model._batch = lambda encoded, decoding, keep=model._batch: sent.extend(encoded) or keep(encoded, decoding)
-    hits = [Hit(CHUNKS[0], 1.0, 1), Hit(CHUNKS[1], 0.5, 2)]
     approach = Approach("raft", str(tiny), "grounded", index="i", decoding=Decoding(max_new_tokens=2))
-    make_ask(approach, model=model, retriever=lambda queries, groups=None: [hits] * len(queries))(QUESTIONS)
-    trained = encode(rows(), model.tokenizer, longest=1024)
+    make_ask(approach, model=model, retriever=lambda queries, groups=None: [HITS] * len(queries))(QUESTIONS)
+    trained = encode(tiny_rows(), model.tokenizer, longest=1024)
     assert sorted(sent) == sorted(row["prompt"] for row in trained)
     assert model.tokenizer.decode(trained[0]["completion"]) == "30 days [1]<eos>"
 
 
 def test_the_loss_equals_the_plain_one_on_completions_only(tiny):
-    from tunewise.training.sft import collate, encode
+    from tunewise.training.encoding import collate, encode
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
-    encoded = encode(rows()[:1] + rows()[11:], tokenizer, longest=1024)
+    encoded = encode(tiny_rows()[:1] + tiny_rows()[11:], tokenizer, longest=1024)
     batch = collate(encoded, pad=0)
     loss = model(**batch).loss
     total = count = 0.0
@@ -97,10 +54,10 @@ def test_the_loss_equals_the_plain_one_on_completions_only(tiny):
 
 
 def test_a_row_that_is_too_long_is_refused_and_never_cut(tiny):
-    from tunewise.training.sft import encode
+    from tunewise.training.encoding import encode
 
     with pytest.raises(DataMistake) as error:
-        encode(rows(), transformers.AutoTokenizer.from_pretrained(tiny), longest=50)
+        encode(tiny_rows(), transformers.AutoTokenizer.from_pretrained(tiny), longest=50)
     assert len(error.value.faults) == 12
 
 
@@ -109,27 +66,27 @@ def test_training_learns_resumes_to_the_same_weights_and_is_not_done_twice(tiny,
     from tunewise.training.sft import train
 
     settings = TrainingSettings(epochs=16, rate=5e-2, batch=4, rank=8)
-    whole = train(str(tiny), rows(), folder=tmp_path / "whole", settings=settings, recipe="raft")
+    whole = train(str(tiny), tiny_rows(), folder=tmp_path / "whole", settings=settings, recipe="raft")
     about = json.loads((whole / "tunewise.json").read_text())
     assert about["history"][-1]["loss"] < 0.7 * about["history"][0]["loss"]
     assert about["rows"] == 12 and about["questions"] == sorted(q.id for q in QUESTIONS) and not about["resumed"]
     stamp = (whole / "adapter_model.safetensors").stat().st_mtime_ns
-    assert train(str(tiny), rows(), folder=whole, settings=settings, recipe="raft") == whole
+    assert train(str(tiny), tiny_rows(), folder=whole, settings=settings, recipe="raft") == whole
     assert (whole / "adapter_model.safetensors").stat().st_mtime_ns == stamp
 
     class Killed(BaseException):
         pass
 
     def die(phase, done, total):
-        if done == total // 2 + 1:
+        if phase.startswith("train") and done == total // 2 + 1:
             raise Killed
 
     with pytest.raises(Killed):
-        train(str(tiny), rows(), folder=tmp_path / "broken", settings=settings, recipe="raft", progress=die)
+        train(str(tiny), tiny_rows(), folder=tmp_path / "broken", settings=settings, recipe="raft", progress=die)
     assert not (tmp_path / "broken" / "tunewise.json").exists()
     with pytest.raises(ModelMistake, match="no finished adapter"):
         LocalModel(str(tiny), adapter=tmp_path / "broken")
-    resumed = train(str(tiny), rows(), folder=tmp_path / "broken", settings=settings, recipe="raft")
+    resumed = train(str(tiny), tiny_rows(), folder=tmp_path / "broken", settings=settings, recipe="raft")
     again = json.loads((resumed / "tunewise.json").read_text())
     assert again["resumed"] and again["weights"] == about["weights"]
 
@@ -138,7 +95,9 @@ def test_adapters_are_checked_before_they_are_worn(tiny, tmp_path):
     from tunewise.models.local import LocalModel
     from tunewise.training.sft import train
 
-    folder = train(str(tiny), rows(), folder=tmp_path / "a", settings=TrainingSettings(epochs=1, rank=2), recipe="raft")
+    folder = train(
+        str(tiny), tiny_rows(), folder=tmp_path / "a", settings=TrainingSettings(epochs=1, rank=2), recipe="raft"
+    )
     bare, worn = LocalModel(str(tiny)), LocalModel(str(tiny), adapter=folder)
     assert worn.identity["adapter"] and "adapter" not in bare.identity
     weights = folder / "adapter_model.safetensors"

@@ -9,10 +9,11 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 from tunewise.citations import verify
-from tunewise.errors import ConfigMistake
-from tunewise.models import Model
+from tunewise.errors import ConfigMistake, ModelMistake
+from tunewise.models import Generated, MarginalModel, Model, is_local
 from tunewise.nouns import Answer, Approach, Citation, Decoding, Hit, Question
 from tunewise.prompts import final_answer, is_refusal, reads_passages, render
 from tunewise.retrieval import stand_alone
@@ -66,6 +67,14 @@ def make_ask(
             f"approach {approach.name} reads an index, but its prompt {approach.prompt!r} has no place for passages",
             tip='prompt = "grounded"',
         )
+    if approach.decoding.marginal != "none":
+        if retriever is None:
+            raise ConfigMistake(f"approach {approach.name}: marginal decoding sums over passages", tip="index = true")
+        if not is_local(model.name):
+            raise ModelMistake(
+                f"{approach.name} sums token probabilities over passages, and {model.name} gives none",
+                tip="use a local model, for example smollm2, or the approach rag",
+            )
 
     def ask(questions: Sequence[Question]) -> list[Answer]:
         start = time.perf_counter()
@@ -79,16 +88,10 @@ def make_ask(
                 for i, passages in zip(asked, hits, strict=True):
                     found[i] = passages
         searching = (time.perf_counter() - start) / max(1, len(questions))
-        prompts = [
-            render(approach.prompt, question.question, language=question.language, hits=hits,
-                   examples=(*examples, *question.history))
-            for question, hits in zip(questions, found, strict=True)
-        ]
+        spoken = _say(approach, model, questions, found, examples)
         answers = []
         written = [writer.take(text) if writer else (0, 0) for text in searched]
-        for (tokens_in, tokens_out), question, hits, said in zip(
-            written, questions, found, model.generate(prompts, approach.decoding), strict=True
-        ):
+        for (tokens_in, tokens_out), question, hits, said in zip(written, questions, found, spoken, strict=True):
             raw = final_answer(approach.prompt, said.text, language=question.language)
             text, citations = verify(raw, hits)
             if page_of is not None:
@@ -110,6 +113,40 @@ def make_ask(
         return answers
 
     return ask
+
+
+def _say(
+    approach: Approach,
+    model: Model,
+    questions: Sequence[Question],
+    found: Sequence[Sequence[Hit]],
+    examples: Sequence[tuple[str, str]],
+) -> list[Generated]:
+    """One completion for each question: from all its passages in one prompt, or marginal over them (one each)."""
+
+    def prompt(question: Question, hits: Sequence[Hit]) -> list[dict[str, str]]:
+        return render(
+            approach.prompt, question.question, language=question.language, hits=hits,
+            examples=(*examples, *question.history),
+        )
+
+    if approach.decoding.marginal == "none":
+        return model.generate([prompt(q, hits) for q, hits in zip(questions, found, strict=True)], approach.decoding)
+    groups = [
+        [prompt(question, [hit]) for hit in hits] or [prompt(question, ())]
+        for question, hits in zip(questions, found, strict=True)
+    ]
+    scores = [[hit.score for hit in hits] or [1.0] for hits in found]
+    said = cast(MarginalModel, model).marginal(groups, scores, approach.decoding)
+    return [
+        replace(one.generated, text=_renumber(one.generated.text, one.posterior.index(max(one.posterior)), len(hits)))
+        for one, hits in zip(said, found, strict=True)
+    ]
+
+
+def _renumber(text: str, passage: int, count: int) -> str:
+    """Markers of a prompt with one passage, as those of all: [1] is the passage that speaks, others stay unknown."""
+    return re.sub(r"\[(\d+)\]", lambda m: f"[{passage + 1 if m[1] == '1' else count + int(m[1])}]", text)
 
 
 def _searched(approach: Approach, question: Question, writer: QueryWriter | None) -> str:

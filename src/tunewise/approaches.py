@@ -1,8 +1,13 @@
-"""The ready-made approaches by name, as the tables that tunewise.toml would write. Knows only names and values."""
+"""The ready-made approaches by name, as the tables that tunewise.toml would write. Knows names and values only."""
 
 from __future__ import annotations
 
 from typing import Any
+
+RECIPES = ("sft", "raft", "hybrid", "dap", "dpo", "kto", "grpo", "rloo")
+METHODS = ("full", "lora", "rslora", "dora", "pissa", "olora", "eva", "ia3", "qlora",
+           "prompt-tuning", "prefix-tuning", "p-tuning")
+"""What can be trained: the rows of a recipe, by a method."""
 
 DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
     "zero-shot": {"prompt": "answer"},
@@ -16,6 +21,8 @@ DEFAULT_APPROACHES: dict[str, dict[str, Any]] = {
 """What is compared where tunewise.toml names no approaches."""
 
 KNOWN_APPROACHES: dict[str, dict[str, Any]] = {
+    "rag-sequence": {"prompt": "grounded", "index": True, "marginal": "sequence"},
+    "rag-token": {"prompt": "grounded", "index": True, "marginal": "token"},
     "rag-adaptive": {"prompt": "grounded", "index": True, "retrieval": {"gate": "adaptive"}},
     "rag-diverse": {"prompt": "grounded", "index": True, "retrieval": {"diversity": 0.3}},
     "rag-rewrite": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "rewrite"}},

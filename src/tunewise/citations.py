@@ -198,6 +198,17 @@ def strip_markers(raw: str) -> str:
     return re.sub(r"[ \t]{2,}", " ", text).strip()
 
 
+def pieces(raw: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The text between markers, each piece with the numbers that stand behind it: for showing `[1]` where it was set."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+    cut = 0
+    for group in _GROUP.finditer(raw):
+        numbers = [int(n) for marker in _MARKER.finditer(group.group()) for n in re.findall(r"\d+", marker[1])]
+        found.append((raw[cut : group.start()], tuple(dict.fromkeys(numbers))))
+        cut = group.end()
+    return [*found, (raw[cut:], ())]
+
+
 def verify(raw: str, hits: Sequence[Hit]) -> tuple[str, tuple[Citation, ...]]:
     """The answer's text without markers, and a checked Citation for every marker.
 
@@ -236,4 +247,4 @@ def _substance(text: str) -> bool:
     return bool(_CJK_RUN.search(text)) or any(token not in _STOP for token in _tokens(text))
 
 
-__all__ = ["BIGRAMS", "strip_markers", "unsupported", "verify"]
+__all__ = ["BIGRAMS", "pieces", "strip_markers", "unsupported", "verify"]

@@ -17,24 +17,40 @@ from itertools import combinations
 
 import numpy as np
 
+from tunewise.costs import at_volume, bill, complexity
 from tunewise.errors import DataMistake, GateFailed
-from tunewise.nouns import Approach, Comparison, Cost, Difference, Estimate, Needs, Question, Row, Run, Standing
+from tunewise.nouns import (
+    Comparison,
+    Difference,
+    Estimate,
+    Needs,
+    Question,
+    Row,
+    Run,
+    Standing,
+)
+from tunewise.seeds import over_seeds, seed_sd
 from tunewise.statistics import (
     LEVEL,
     Paired,
     bootstrap_means,
     codes,
+    design_effect,
     detectable,
+    effective_clusters,
     holm,
     paired,
     questions_needed,
 )
+from tunewise.strata import strata_of
 
 AGAIN = " (again)"
 """Suffix of the name of a run that repeats another one: the self-test of the report."""
 FEW_DOCUMENTS = 5
 USUAL_DISCORDANCE = 0.2
 """Share of pairs that differ, where nothing was measured yet."""
+USUAL_CORRELATION = 0.05
+"""Correlation of the differences at questions about one document, where nothing was measured yet."""
 
 
 def clusters_of(questions: Sequence[Question]) -> tuple[list[str], str]:
@@ -57,34 +73,6 @@ def weights_of(questions: Sequence[Question], needs: Needs) -> np.ndarray:
         raise DataMistake("the weights of the needs leave no question to decide by",
                           tip="give a positive weight to a need that the questions have")
     return found
-
-
-def update_seconds(approach: Approach, cost: Cost) -> float:
-    """Machine seconds until one changed fact is in the answers: indexing where there is an index (at most that of all
-    documents), training again where the adapter alone holds the facts, 0 for a prompt that holds none."""
-    return cost.index_seconds if approach.index else cost.train_seconds if approach.adapter or approach.recipe else 0.0
-
-
-def total_cost(approach: Approach, cost: Cost, seconds: float, needs: Needs) -> float:
-    """Money over `Needs.months`: labels, setting up, answering (`seconds` of machine time per answer) and updates."""
-    hours = cost.train_seconds + cost.index_seconds
-    hours += needs.answers_per_month * needs.months * seconds
-    hours += needs.updates_per_month * needs.months * update_seconds(approach, cost)
-    return cost.labels * needs.price_label + hours / 3600 * needs.price_cpu_hour
-
-
-def complexity(approach: Approach) -> int:
-    """How much there is to look after: 0 a prompt, 1 an index, 2 an adapter, 3 both."""
-    return bool(approach.index) + 2 * bool(approach.adapter or approach.recipe)
-
-
-def seconds_per_answer(rows: Sequence[Row]) -> float:
-    """Mean machine seconds of the answers that did not fail (as measured, in batches)."""
-    seconds = [row.answer.seconds for row in rows if row.answer.error is None]
-    return float(np.mean(seconds)) if seconds else 0.0
-
-
-# ------------------------------------------------------------------------------------------- refusals
 
 
 def _some(ids: Sequence[str]) -> str:
@@ -130,21 +118,17 @@ def _refuse(
                          tip="tunewise questions split deals them out anew")
 
 
+def expected_detectable(questions: Sequence[Question], approaches: int) -> float:
+    """What these questions can be expected to show among so many approaches, before anything is measured: a fifth of
+    the pairs differs, and differences at one document's questions correlate by 0.05."""
+    clusters, _ = clusters_of(questions)
+    return detectable(
+        len(questions), discordant=USUAL_DISCORDANCE * design_effect(clusters, USUAL_CORRELATION),
+        clusters=effective_clusters(clusters), tests=max(1, approaches * (approaches - 1) // 2),
+    )
+
+
 # ------------------------------------------------------------------------------------------- standings
-
-
-def _strata(questions: Sequence[Question], train_questions: Sequence[Question]) -> dict[str, list[int]]:
-    """Places of the questions of each stratum. "seen" documents are those that some training question is about."""
-    learned = {name for question in train_questions for name in question.documents}
-    found: dict[str, list[int]] = {}
-    for place, question in enumerate(questions):
-        keys = [f"need={question.need}", f"kind={question.kind}", f"language={question.language}",
-                f"answerable={'yes' if question.answerable else 'no'}"]
-        if learned and question.documents:
-            keys.append(f"documents={'seen' if learned & set(question.documents) else 'untouched'}")
-        for key in keys:
-            found.setdefault(key, []).append(place)
-    return {key: found[key] for key in sorted(found)}
 
 
 def _matrix(runs: Sequence[Run], questions: Sequence[Question]) -> tuple[list[tuple[int, str]], np.ndarray]:
@@ -166,14 +150,17 @@ def _estimates(
     return found
 
 
-def _difference(a: str, b: str, metric: str, result: Paired, p: float, needs: Needs) -> Difference:
+def _difference(
+    a: str, b: str, metric: str, result: Paired, p: float, needs: Needs, *, tests: int = 1
+) -> Difference:
     told = p < LEVEL and not result.low <= 0 <= result.high
     verdict = ("better" if result.mean > 0 else "worse") if told else "not distinguishable"
     wanted = None
     if not told and result.sd and np.isfinite(result.sd):
         # Settled means: told apart if the difference is as large as it looks, or shown to lie within the margin.
         effect = max(abs(result.mean), needs.margin)
-        wanted = max(questions_needed(effect, sd=result.sd), result.n + 1) if effect else None
+        enough = questions_needed(effect, sd=result.sd, clusters=result.clusters, tests=tests) if effect else 0
+        wanted = max(enough, result.n + 1) if effect else None
     return Difference(a, b, metric, result.mean, result.low, result.high, p, verdict, result.n, wanted)
 
 
@@ -193,16 +180,22 @@ def compare(
     `documents=seen|untouched` from `train_questions`). Differences of `metric` are paired, and told against the best
     and against the cheapest; their p values are Holm's over *all* pairs, because the best was picked by looking. A
     run named "NAME (again)" is the self-test: compared with NAME only (`null`), it has to come out "not
-    distinguishable". Latencies are those of questions asked alone where they were measured. `leaks` takes (train id,
-    test id, why) of `questions.find_leaks`. `GateFailed`: unequal question sets, trained on what is measured, leaks.
+    distinguishable". Runs named "NAME (seed N)" are NAME trained with other seeds: they are averaged question by
+    question, and their spread is `Standing.seed_sd`. Latencies are those of questions asked alone where they were
+    measured. `leaks` takes (train id, test id, why) of `questions.find_leaks`. `GateFailed`: unequal question sets,
+    trained on what is measured, leaks.
     """
     _refuse(runs, questions, leaks)
     names = {run.approach.name for run in runs}
     repeats = [run for run in runs if run.approach.name.removesuffix(AGAIN) in names - {run.approach.name}]
-    runs = [run for run in runs if run not in repeats]
+    runs, seeded = over_seeds([run for run in runs if run not in repeats])
     clusters, note = clusters_of(questions)
     weights = weights_of(questions, needs)
     notes = [note] if note else []
+    once = [run.approach.name for run in runs if run.approach.recipe and run.approach.name not in seeded]
+    if once:
+        notes.append(f"Trained with one seed only: {', '.join(once)}; how much luck in training matters was not "
+                     "measured (--seeds 3 does).")
     columns, values = _matrix(runs, questions)
     lacking = sorted({run.approach.name for i, run in enumerate(runs) if (i, metric) not in columns})
     if lacking:
@@ -218,20 +211,22 @@ def compare(
         notes.append(f"The overall {metric} weighs needs: facts {needs.weight_facts:g}, form {needs.weight_form:g}, "
                      f"terms {needs.weight_terms:g}.")
     strata: list[dict[str, Mapping[str, Estimate]]] = [{} for _ in runs]
-    for key, places in _strata(questions, train_questions).items():
+    places_of = strata_of(questions, train_questions, runs)
+    for key, places in places_of.items():
         part = [clusters[place] for place in places]
-        for i, found in enumerate(_estimates(columns, values[places], part, len(runs), seed=seed, resamples=1000)):
+        for i, found in enumerate(_estimates(columns, values[list(places)], part, len(runs), seed=seed,
+                                             resamples=1000)):
             strata[i][key] = found
     scores = {run.approach.name: values[:, columns.index((i, metric))] for i, run in enumerate(runs)}
     results, adjusted = _pairs(scores, clusters, weights, seed)
 
     def told(a: str, b: str) -> Difference:
-        return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs)
+        return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs, tests=len(adjusted))
 
     order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
     best = runs[order[0]].approach.name
     cheapest = min(runs, key=lambda run: (
-        total_cost(run.approach, run.cost, seconds_per_answer(run.rows), needs), complexity(run.approach),
+        at_volume(bill(run.approach, run.cost, run.rows, needs), needs), complexity(run.approach),
         run.approach.name,
     )).approach.name
     standings = []
@@ -240,6 +235,7 @@ def compare(
         standings.append(_standing(
             runs[i], overall[i], strata[i],
             None if name == best else told(name, best), None if name == cheapest else told(name, cheapest),
+            seed_sd(seeded.get(name, ()), metric),
         ))
     differences = [s.against_best for s in standings if s.against_best is not None]
     differences += [s.against_cheapest for s in standings if s.against_cheapest is not None and cheapest != best]
@@ -255,11 +251,12 @@ def compare(
         standings=tuple(standings),
         differences=tuple(differences),
         rows=_rows(runs, questions),
-        detectable=detectable(len(questions), **spread),
+        detectable=detectable(len(questions), **spread, clusters=effective_clusters(clusters), tests=len(adjusted)),
         identity={"runs": {run.approach.name: dict(run.identity) for run in runs}, "seed": seed,
                   "clusters": codes(clusters)[1]},
         null=null,
         notes=tuple(notes),
+        places=places_of,
     )
 
 
@@ -285,6 +282,7 @@ def _standing(
     strata: Mapping[str, Mapping[str, Estimate]],
     against_best: Difference | None,
     against_cheapest: Difference | None,
+    spread: float | None,
 ) -> Standing:
     fine = [row.answer for row in run.rows if row.answer.error is None]
     seconds = run.cost.alone_seconds or [answer.seconds for answer in fine] or [0.0]
@@ -294,6 +292,7 @@ def _standing(
         tokens_in=float(np.mean([answer.tokens_in for answer in fine])) if fine else 0.0,
         tokens_out=float(np.mean([answer.tokens_out for answer in fine])) if fine else 0.0,
         errors=len(run.rows) - len(fine), against_best=against_best, against_cheapest=against_cheapest,
+        seed_sd=spread,
     )
 
 
@@ -324,4 +323,4 @@ def _null(
                        adjusted[frozenset(scores)], needs)
 
 
-__all__ = ["clusters_of", "compare", "complexity", "seconds_per_answer", "total_cost", "update_seconds", "weights_of"]
+__all__ = ["clusters_of", "compare", "expected_detectable", "weights_of"]

@@ -1,6 +1,5 @@
-"""The nouns of the house: frozen values that every room hands to the next.
+"""The nouns of the house: frozen values that every room hands to the next; they check their fields, nothing else.
 
-This file knows nothing about files, models, indexes or the network; it checks its own fields and nothing else.
 Offsets (`start`, `end`) always count Unicode code points of `Document.text`, which is NFC with "\\n" line ends.
 """
 
@@ -10,9 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_args
 
+# What is decided has a file of its own; the nouns are still handed out from one place.
+from tunewise.decisions import Assembly as Assembly
+from tunewise.decisions import Bill as Bill
+from tunewise.decisions import BreakEven as BreakEven
+from tunewise.decisions import Guess as Guess
+from tunewise.decisions import Needs as Needs
+from tunewise.decisions import Reason as Reason
+from tunewise.decisions import Recommendation as Recommendation
+from tunewise.decisions import Router as Router
+from tunewise.decisions import Winner as Winner
+
 Need = Literal["facts", "form", "terms"]
 """The three reasons for which people adapt a model: it lacks their facts, their form, their terms."""
 Split = Literal["train", "validation", "test"]
+MARGINALS = ("none", "sequence", "token")
 NEEDS: tuple[str, ...] = get_args(Need)
 SPLITS: tuple[str, ...] = get_args(Split)
 
@@ -167,11 +178,13 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How text is produced: greedy unless `temperature` > 0."""
+    """How text is produced: greedy unless `temperature` > 0; `marginal`: see models/marginal.py."""
 
     max_new_tokens: int = 48
     temperature: float = 0.0
     seed: int = 0
+    marginal: str = "none"
+    beams: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +200,17 @@ class Approach:
     decoding: Decoding = Decoding()
     examples: int = 0
     recipe: str | None = None
-    """The training recipe that leaves the adapter (`sft`, `raft`), when `jobs.compare` is to build it."""
+    method: str | None = None  # None: lora
+    parent: str | None = None
+    """What `jobs.compare` is to train: a recipe's rows (`raft`), by a method, on a parent recipe."""
+    answers: str | None = None
+    """A file of answers that somebody else's system gave; nothing is asked then."""
+    endpoint: str | None = None
+    """The address of somebody else's whole system, OpenAI-compatible: it gets the bare question."""
+    key_env: str | None = None
+    """Name of the environment variable that holds the endpoint's key."""
+    price: float | None = None
+    """Money for one answer, where it is known; else it is worked out from seconds or tokens."""
 
 
 
@@ -241,7 +264,6 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What an approach cost to set up; costs per answer are in the rows. Seconds, bytes and counts."""
-
     train_seconds: float = 0.0
     train_tokens: int = 0
     index_seconds: float = 0.0
@@ -270,7 +292,6 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean with its 95 % interval over `n` questions."""
-
     mean: float
     low: float
     high: float
@@ -312,6 +333,10 @@ class Standing:
     errors: int
     against_best: Difference | None = None
     against_cheapest: Difference | None = None
+    forgetting: Estimate | None = None
+    """Change of accuracy on what the base model knew before it was tuned (negative: it forgot)."""
+    seed_sd: float | None = None
+    """Standard deviation of the deciding metric's mean over training seeds; None where one seed was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,59 +357,10 @@ class Comparison:
     identity: Mapping[str, Any] = field(default_factory=dict)
     null: Difference | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What the user cannot do without, and what the rest is worth. Gates are None where there is none.
-
-    `answers_per_month`, `updates_per_month` and the prices make the total cost over `months`.
-    """
-
-    margin: float = 0.02
-    max_wrong: float | None = None
-    max_false_refusals: float | None = None
-    max_p95_seconds: float | None = None
-    max_memory_gb: float | None = None
-    citations_required: bool = False
-    max_update_minutes: float | None = None
-    answers_per_month: int = 10_000
-    updates_per_month: int = 4
-    months: int = 12
-    price_cpu_hour: float = 0.05
-    price_label: float = 0.5
-    weight_facts: float = 1.0
-    weight_form: float = 1.0
-    weight_terms: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One step of the decision, with the number it rests on."""
-
-    text: str
-    text_zh: str
-    value: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """Which approach to use, or None when the comparison does not support a choice.
-
-    `support` is the share of bootstrap resamples that choose it; below 0.8 `tie` names those it ties with.
-    `rejected` maps an approach to the gate that it failed; `by_need` the winner for each need;
-    `flips` says what would change the choice; `total_cost` is money over `Needs.months` by approach.
-    """
-
-    choice: str | None
-    support: float
-    tie: tuple[str, ...]
-    reasons: tuple[Reason, ...]
-    rejected: Mapping[str, str]
-    by_need: Mapping[str, str]
-    flips: tuple[Reason, ...]
-    total_cost: Mapping[str, float]
-    runner_up: str | None = None
+    places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Places in `questions` of each stratum."""
+    curves: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
+    """Learning curves by approach: the history of its training (`step`, `loss`, `validation_loss` …)."""
 
 
 def to_json(value: Any) -> Any:

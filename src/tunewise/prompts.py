@@ -82,6 +82,11 @@ def reads_passages(name: str) -> bool:
     return "{passages}" in _template(name)["en"]["user"]
 
 
+def thinks_aloud(name: str) -> bool:
+    """Whether a model's text holds more than the answer (reasoning first), so that it cannot be shown as it comes."""
+    return any("answer_after" in section for section in _template(name).values())
+
+
 def _language(language: str) -> str:
     return "zh" if language == "zh" else "en"
 
@@ -127,9 +132,14 @@ def render(
     return messages
 
 
+def answer_mark(template: str, language: str) -> str:
+    """What a template's answers stand after ("Answer:"); "" when they stand alone."""
+    return _template(template)[_language(language)].get("answer_after", "")
+
+
 def final_answer(template: str, text: str, *, language: str) -> str:
     """The answer in a model's text: after the template's marker, if it has one and the model wrote it."""
-    marker = _template(template)[_language(language)].get("answer_after", "")
+    marker = answer_mark(template, language)
     if not marker:
         return text.strip()
     before, found, after = text.rpartition(marker)

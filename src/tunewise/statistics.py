@@ -246,15 +246,50 @@ def _spread(discordant: float | None, sd: float | None) -> float:
     return sd if sd is not None else math.sqrt(discordant)
 
 
+def effective_clusters(clusters: Sequence[Hashable]) -> float:
+    """How many clusters of equal size would say as much: (Σm)²/Σm² of their sizes."""
+    sizes = np.bincount(codes(clusters)[0]) if len(clusters) else np.zeros(1)
+    return float(sizes.sum() ** 2 / max(1, (sizes**2).sum()))
+
+
+def design_effect(clusters: Sequence[Hashable], correlation: float) -> float:
+    """By how much clusters multiply the variance of a mean: 1 + (Σm²/Σm − 1) × correlation (Kish 1965, section 8.2)."""
+    sizes = np.bincount(codes(clusters)[0])
+    return 1 + max(0.0, float((sizes**2).sum() / sizes.sum()) - 1) * correlation
+
+
+def _sum_of_quantiles(clusters: float | None, tests: int, power: float, level: float) -> float:
+    """Quantiles of level and power, added: Student's with as many degrees of freedom as clusters less one, and the
+    level of Holm's first step, which a difference has to pass among this many tests."""
+    level = level / max(1, tests)
+    if clusters is None:
+        return _z(1 - level / 2) + _z(power)
+    from scipy.special import stdtrit
+
+    freedom = max(1.0, clusters - 1)
+    return float(stdtrit(freedom, 1 - level / 2) + stdtrit(freedom, power))
+
+
 def detectable(
-    n: int, *, discordant: float | None = None, sd: float | None = None, power: float = 0.8, level: float = LEVEL
+    n: int,
+    *,
+    discordant: float | None = None,
+    sd: float | None = None,
+    clusters: float | None = None,
+    tests: int = 1,
+    power: float = 0.8,
+    level: float = LEVEL,
 ) -> float:
-    """The smallest true difference that `n` paired questions show with this power (two-sided, normal approximation).
+    """The smallest true difference that `n` paired questions show with this power (two-sided).
 
     `discordant`: share of pairs that are right on one side only (0.2 with 100 questions: 12.5 points); or `sd` of one
-    question's paired difference, from `Paired.sd`, which already holds what clusters cost.
+    question's paired difference, from `Paired.sd`, which already holds what clusters cost. `clusters`: how many
+    there are (`effective_clusters`); few of them need Student's quantiles: with the normal ones, 12 documents gave 66 %
+    power where 80 % was promised. `tests`: over how many differences Holm's correction goes; 21 gave 32 %.
     """
-    return (_z(1 - level / 2) + _z(power)) * _spread(discordant, sd) / math.sqrt(max(1, n))
+    found = _sum_of_quantiles(clusters, tests, power, level) * _spread(discordant, sd) / math.sqrt(max(1, n))
+    # The exact McNemar test asks for one pair more than the normal one (Edwards 1948).
+    return found + (1 / max(1, n) if discordant is not None and clusters is not None else 0)
 
 
 def questions_needed(
@@ -262,13 +297,17 @@ def questions_needed(
     *,
     discordant: float | None = None,
     sd: float | None = None,
+    clusters: float | None = None,
+    tests: int = 1,
     power: float = 0.8,
     level: float = LEVEL,
 ) -> int:
-    """How many paired questions show a true difference of this size with this power: `detectable` turned round."""
+    """How many paired questions show a true difference of this size with this power: `detectable` turned round, on as
+    many `clusters` or more."""
     if not difference:
         raise ValueError("no number of questions shows a difference of nothing")
-    return max(2, math.ceil(((_z(1 - level / 2) + _z(power)) * _spread(discordant, sd) / abs(difference)) ** 2))
+    quantiles = _sum_of_quantiles(clusters, tests, power, level)
+    return max(2, math.ceil((quantiles * _spread(discordant, sd) / abs(difference)) ** 2))
 
 
 def noninferior(result: Paired, margin: float) -> bool:
@@ -278,6 +317,7 @@ def noninferior(result: Paired, margin: float) -> bool:
 
 
 __all__ = [
-    "LEVEL", "Paired", "bootstrap_mean", "bootstrap_means", "clustered_error", "codes", "detectable", "holm", "mcnemar",
-    "noninferior", "paired", "questions_needed", "resample_counts", "sign_flip", "wilson",
+    "LEVEL", "Paired", "bootstrap_mean", "bootstrap_means", "clustered_error", "codes", "design_effect", "detectable",
+    "effective_clusters", "holm", "mcnemar", "noninferior", "paired", "questions_needed", "resample_counts",
+    "sign_flip", "wilson",
 ]

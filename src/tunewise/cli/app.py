@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from tunewise import __version__
-from tunewise.cli import answering, documents, house, indexing, measuring, questions, terminal, updating
+from tunewise.cli import (
+    adapters,
+    advising,
+    answering,
+    documents,
+    house,
+    indexing,
+    measuring,
+    questions,
+    robustness,
+    serving,
+    terminal,
+    tuning,
+    updating,
+)
 from tunewise.cli.flags import with_globals
 from tunewise.cli.messages import message
 from tunewise.errors import DataMistake, TunewiseError
@@ -46,7 +60,8 @@ def new_app() -> typer.Typer:
             terminal.out(context.get_help())
 
     app.callback(invoke_without_command=True)(with_globals(root))
-    for room in (documents, indexing, answering, questions, measuring, updating, house):
+    for room in (documents, indexing, advising, answering, questions, tuning, measuring, robustness, updating,
+                 adapters, serving, house):
         room.register(app)
     return app
 

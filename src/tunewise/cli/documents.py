@@ -25,6 +25,7 @@ def project_of(**flags: Any) -> Project:
         "documents": "project.documents", "questions": "project.questions", "language": "project.language",
         "model": "project.model", "embedder": "project.embedder", "tokens": "chunks.tokens",
         "mode": "retrieval.mode", "k": "retrieval.k", "budget": "retrieval.budget",
+        "seeds": "compare.seeds",
         "kind": "chunks.kind",
     }
     return load_project(manners.config, flags={keys[name]: value for name, value in flags.items()})
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
     command(app, "init", example="tunewise init handbook --language en")(init)
     command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160\n"
-                                   "tunewise ingest --watch")(ingest)
+            "tunewise ingest --watch\ntunewise ingest --url https://example.org/sitemap.xml")(ingest)
     command(app, "search", example="tunewise search 'how long may I return an article?' --k 5")(search)
 
 
@@ -71,6 +72,10 @@ def ingest(
     tokens: Annotated[int | None, typer.Option(help="Tokens of a passage [TUNEWISE_TOKENS].")] = None,
     password: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_PASSWORD",
                                                        help="For encrypted files; may be repeated.")] = None,
+    url: Annotated[list[str] | None, typer.Option(help="A web page or site map to save there first; may be repeated "
+                                                       "[TUNEWISE_URL].", envvar="TUNEWISE_URL")] = None,
+    allow_private: Annotated[bool, typer.Option("--allow-private", envvar="TUNEWISE_ALLOW_PRIVATE",
+                                                help="Let --url reach your own network.")] = False,
     kind: Annotated[str | None, typer.Option(help="Passages: sections, pages or parents [TUNEWISE_KIND].")] = None,
     again: Annotated[bool, typer.Option("--again", envvar="TUNEWISE_AGAIN",
                                         help="Read every file again, also unchanged ones.")] = False,
@@ -92,9 +97,13 @@ def ingest(
         follow(project.documents, settings=settings, told=_ingested, trouble=lambda error: warn(error.message))
         return
     from tunewise.jobs.ingest import ingest as job
+    from tunewise.jobs.web import save_pages
 
     with progress() as report:
+        saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
         result = job(project.documents, progress=report, **settings)
+    for unread in saved.unread if saved else ():
+        warn(message("unread", source=unread.source, reason=unread.reason))
     _ingested(result)
     following("tunewise search '…'")
 

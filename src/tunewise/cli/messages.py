@@ -31,6 +31,32 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "共 {documents} 个文档：新增 {added}，更改 {changed}，移除 {removed}，未变 {unchanged}（{seconds:.1f} 秒）",
     ),
     "unread": ("not read: {source}: {reason}", "无法读取：{source}：{reason}"),
+    "expected": (
+        "{questions} questions: differences of about {points:.0f} points or more can be expected to show",
+        "共 {questions} 题：预计可看出约 {points:.0f} 分及以上的差异",
+    ),
+    "robust_head": (
+        "{name}: {n} questions, {k} passages in a prompt; right answers with 95 % intervals",
+        "{name}：{n} 题，每次 {k} 个段落；正确率及 95 % 区间",
+    ),
+    "robust_noise": (
+        "  {r} of {k} passages replaced by distractors   {share}",
+        "  {k} 个段落中 {r} 个换成干扰段落   {share}",
+    ),
+    "robust_noise_slope": (
+        "  from none to all replaced, in points   {points}",
+        "  从不换到全换的变化（分）   {points}",
+    ),
+    "robust_position": ("  gold passage at rank {rank}   {share}", "  标准段落排在第 {rank} 位   {share}"),
+    "robust_position_slope": ("  from first to last, in points   {points}", "  从首位到末位的变化（分）   {points}"),
+    "robust_follows": (
+        "  value changed in the passage ({n} questions): follows it {share}, keeps the old one {keeps}",
+        "  段落中的数值被改动（{n} 题）：跟随新值 {share}，仍答旧值 {keeps}",
+    ),
+    "robust_rejects": (
+        "  no passage with the answer: refuses {share}, answers wrongly {invents}",
+        "  所有段落均无答案：拒答 {share}，答错 {invents}",
+    ),
     "no_hits": ("nothing found", "没有找到结果"),
     "sources": ("Sources", "来源"),
     "page": ("page {page}", "第 {page} 页"),
@@ -41,10 +67,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "questions_bad": ("{count} fault(s) in {path}", "{path} 中有 {count} 处错误"),
     "questions_bad_tip": ("mend them and run the same command again", "修正后重新运行同一命令"),
     "questions_leak": (
-        "{count} leak(s) between training and test questions",
-        "训练问题与测试问题之间有 {count} 处泄漏",
+        "{count} leak(s) between the splits",
+        "各划分之间有 {count} 处泄漏",
     ),
-    "leak": ("{a} (train) and {b} (test): {why}", "{a}（训练）与 {b}（测试）：{why}"),
+    "leak": ("{a} ({split_a}) and {b} ({split_b}): {why}", "{a}（{split_a}）与 {b}（{split_b}）：{why}"),
+    "forgetting_accuracy": ("general knowledge", "通用知识"),
+    "forgetting_refusals": ("general questions refused", "拒答的通用问题"),
+    "forgetting_perplexity": ("perplexity of general text", "通用文本的困惑度"),
+    "import_form": (
+        "taken as {form}: {rows} rows, {kept} good, {bad} not; {examples} examples in {path}",
+        "按 {form} 格式读取：共 {rows} 行，可用 {kept} 行，不可用 {bad} 行；{path} 中有 {examples} 个样例",
+    ),
+    "import_longest": ("longest: {count} tokens", "最长 {count} 个词元"),
+    "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
+    "generate_done": ("{count} new questions in {path} ({known} stood there before)",
+                      "{path} 中新增 {count} 个问题（此前已有 {known} 个）"),
     "split_done": (
         "{train} train, {validation} validation, {test} test questions in {path}",
         "{path}：训练 {train}，验证 {validation}，测试 {test}",
@@ -57,10 +94,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{count} question(s) ask nothing and were left out: {ids}",
         "有 {count} 个问题没有内容，已略去：{ids}",
     ),
-    "import_need": (
-        "a question file named X.questions.jsonl is needed, not {path}",
-        "需要名为 X.questions.jsonl 的问题文件，而不是 {path}",
-    ),
     "tune_done": ("adapter in {path}", "适配器位于 {path}"),
     "standing": (
         "{name}: quality {mean:.3f} ({low:.3f} to {high:.3f}), {seconds:.2f} s an answer",
@@ -68,9 +101,34 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "compare_done": ("all rows and reports in {folder}", "全部结果与报告位于 {folder}"),
     "gate_min": (
-        "the best approach reaches quality {mean:.3f}, --min asks for {minimum:.3f}",
-        "最佳方案的质量为 {mean:.3f}，低于 --min 要求的 {minimum:.3f}",
+        "the best approach reaches {metric} {mean:.3f}, --min asks for {minimum:.3f}",
+        "最佳方案的 {metric} 为 {mean:.3f}，低于 --min 要求的 {minimum:.3f}",
     ),
+    "gate_baseline": (
+        "regression: {now} is {mean:.1f} points below {then} of {name}; {margin:.1f} are allowed",
+        "退步：{now} 比 {name} 中的 {then} 低 {mean:.1f} 分；最多允许 {margin:.1f} 分",
+    ),
+    "baseline": (
+        "Against {name} (margin {margin:g}; {shared} of {all} questions are the same)",
+        "与 {name} 相比（容差 {margin:g}；{all} 题中有 {shared} 题相同）",
+    ),
+    "baseline_paired": (
+        "Paired on the same questions, in points, with 95 % intervals:",
+        "相同题目配对，单位为分，附 95 % 区间：",
+    ),
+    "baseline_other": (
+        "The questions are not the same: two independent means, in points, with 95 % intervals:",
+        "题目不同：比较两个独立均值，单位为分，附 95 % 区间：",
+    ),
+    "baseline_used": (
+        "what is recommended ({then} → {now}): {change}",
+        "推荐方案（{then} → {now}）：{change}",
+    ),
+    "baseline_regressed": ("REGRESSION", "退步"),
+    "baseline_improved": ("better", "更好"),
+    "baseline_lower": ("worse, within the margin", "变差，但在容差内"),
+    "baseline_open": ("not distinguishable", "无法区分"),
+    "baseline_same": ("unchanged", "没有变化"),
     "written": ("wrote {path}", "已写入 {path}"),
     "no_index": ("no index yet", "尚未建立索引"),
     "generation": (
@@ -134,6 +192,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "set": ("set", "已设置"),
     "unset": ("not set", "未设置"),
+    "advise_guess": ("First guess: {family}.", "初步猜测：{family}。"),
+    "advise_why": ("Why", "理由"),
+    "advise_measure": ("What to measure to check it", "如何检验"),
+    "advise_needs": ("For [needs] in tunewise.toml", "可写入 tunewise.toml 的 [needs]"),
+    "advise_not_kept": (
+        "there is no project here yet, so the guess is not kept",
+        "这里还没有项目，因此没有保存这一猜测",
+    ),
+    "advise_open": ("{count} answer(s) are missing or unknown", "有 {count} 个回答缺失或无法识别"),
+    "advise_again": ("a number from 1 to {count}", "请输入 1 到 {count} 的数字"),
+    "serving": ("serving at {url} (Ctrl-C ends it)", "服务地址：{url}（按 Ctrl-C 结束）"),
+    "serve_ended": ("the server has ended", "服务已结束"),
+    "key_once": ("keep this key: it is shown only now", "请保存此密钥：仅显示这一次"),
+    "key_revoked": ("revoked {when}", "已于 {when} 吊销"),
+    "audit_bad": ("the audit log was altered in {count} place(s)", "审计日志有 {count} 处被改动"),
     "demo_done": ("the demo's project is in {folder}", "演示项目位于 {folder}"),
 }
 

@@ -156,11 +156,14 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
         tasks: dict[str, Any] = {}
 
         def report(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
+            # What follows " · " is live (loss, tokens/s): the same bar with another text.
+            key = phase.partition(" · ")[0]
+            if key not in tasks:
                 for other in tasks.values():
                     bar.update(other, visible=False)
-                tasks[phase] = bar.add_task(phase, total=total or None)
-            bar.update(tasks[phase], completed=done, total=total or None, visible=done < total or not total)
+                tasks[key] = bar.add_task(phase, total=total or None)
+            visible = done < total or not total
+            bar.update(tasks[key], description=phase, completed=done, total=total or None, visible=visible)
 
         yield report
 
@@ -172,7 +175,7 @@ def _plain_lines(clock: Callable[[], float] = time.monotonic) -> Callable[[str, 
     def report(phase: str, done: int, total: int) -> None:
         nonlocal last
         now = clock()
-        start = begun.setdefault(phase, now)
+        start = begun.setdefault(phase.partition(" · ")[0], now)
         if now - last < _PLAIN_EVERY:
             return
         last = now

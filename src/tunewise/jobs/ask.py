@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunewise.answers import QueryWriter, Retrieve, choose_examples, make_ask
+from tunewise.approaches import READY_MADE
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs import compare as comparing
 from tunewise.jobs.fits import settled
+from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.tune import plan
 from tunewise.models import Model, load_model
@@ -40,8 +42,7 @@ def default_approach(project: Project) -> Approach:
     """The recommended approach of the last comparison; before there is one, the first that reads an index, untuned."""
     measured = _last(project)
     choice = measured.recommendation.choice if measured else None
-    names = [approach.name for approach in project.approaches]
-    if choice in names:
+    if choice in {*(approach.name for approach in project.approaches), *READY_MADE}:
         return project.approach(choice)
     plain = [approach for approach in project.approaches if approach.index and not approach.recipe]
     return (plain or list(project.approaches))[0]
@@ -59,8 +60,13 @@ def ask(
     if not question.strip():
         raise DataMistake("the question is empty", tip="tunewise ask 'How long may I return an article?'")
     chosen = project.approach(approach) if approach else default_approach(project)
+    if address := comparing.leaves_for(project, chosen):
+        raise ConfigMistake(f"{chosen.name} would send the question to {address}, and data_may_leave = false",
+                            tip="ask another approach")
     language = "zh" if any("一" <= letter <= "鿿" for letter in question) else "en"
     asked = Question(id="ask", question=question, answers=("",), language=language, history=tuple(history))
+    if is_foreign(chosen):
+        return _foreign(project, chosen, asked, groups), chosen
     if not (chosen.index or chosen.recipe or chosen.examples):
         model = _model(chosen.model, None)
         return make_ask(chosen, model=model)([asked])[0], chosen
@@ -90,6 +96,17 @@ def ask(
             used, model=model, retriever=retriever, examples=examples, writer=writer, page_of=books.page_of
         )
         return ask_it([asked])[0], used
+
+
+def _foreign(project: Project, chosen: Approach, asked: Question, groups: Sequence[str] | None) -> Answer:
+    """What somebody else's system says now; a file of answers says nothing to a new question."""
+    if chosen.answers:
+        raise ConfigMistake(f"{chosen.name} is a file of answers: it cannot be asked anything new",
+                            tip="name another one with --approach")
+    if groups is not None:
+        # Whose documents it reads is not ours to know, so nobody's rights can be held there.
+        raise ConfigMistake(f"{chosen.name} does not know who may read what", tip="ask another approach")
+    return foreign_ask(project, chosen)([asked])[0]
 
 
 def forget() -> None:

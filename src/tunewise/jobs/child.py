@@ -13,9 +13,11 @@ from tunewise.errors import Failed, TunewiseError
 Progress = Callable[[str, int, int], None]
 
 
-def _work(function: Callable[..., Any], arguments: dict[str, Any], pipe: Connection) -> None:
+def _work(function: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, notes: bool) -> None:
     # Ctrl-C reaches the whole group; the parent decides, so the child just ends, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if notes:
+        arguments["note"] = lambda text: pipe.send(("note", text))
     try:
         result = function(**arguments, progress=lambda phase, done, total: pipe.send(("progress", phase, done, total)))
         pipe.send(("result", result))
@@ -25,11 +27,22 @@ def _work(function: Callable[..., Any], arguments: dict[str, Any], pipe: Connect
         pipe.send(("error", f"{type(error).__name__}: {error}"))
 
 
-def in_child(function: Callable[..., Any], arguments: dict[str, Any], *, progress: Progress, what: str) -> Any:
-    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died (no memory, say)."""
+def in_child(
+    function: Callable[..., Any],
+    arguments: dict[str, Any],
+    *,
+    progress: Progress,
+    what: str,
+    note: Callable[[str], None] | None = None,
+) -> Any:
+    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died (no memory, say).
+
+    With `note` the function is given a `note` as well, whose texts arrive here.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(function, arguments, there), name="tunewise-" + what)
+    given = (function, arguments, there, note is not None)
+    process = context.Process(target=_work, args=given, name="tunewise-" + what)
     process.start()
     there.close()
     try:
@@ -45,6 +58,8 @@ def in_child(function: Callable[..., Any], arguments: dict[str, Any], *, progres
                 ) from None
             if kind == "progress":
                 progress(*value)
+            elif kind == "note" and note is not None:
+                note(*value)
             elif kind == "result":
                 process.join()
                 return value[0]

@@ -7,7 +7,7 @@ interrupted one goes on where it stopped. Models are loaded one at a time.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,19 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
 from tunewise.answers import Ask, QueryWriter, choose_examples, make_ask
+from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
-from tunewise.errors import DataMistake, GateFailed
+from tunewise.comparison import expected_detectable
+from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
+from tunewise.jobs.advise import judged
 from tunewise.jobs.fits import settled
+from tunewise.jobs.foreign import foreign_ask, identify, is_foreign
+from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
-from tunewise.jobs.tune import Plan, build, plan
+from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import describe_model, is_local, load_model
+from tunewise.models.chains import chain
 from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
-from tunewise.recommendation import recommend
+from tunewise.recommendation import recommend, stays_here
 from tunewise.scorers import score
+from tunewise.scorers.grounding import load_nli
 from tunewise.scorers.terminology import load_glossary
 from tunewise.store import fingerprint, project_folder, read_json, write_json
 
@@ -57,22 +64,34 @@ def compare(
     *,
     approaches: Sequence[str] | None = None,
     limit: int | None = None,
+    entailment: str | None = None,
     progress: Progress = quiet,
+    note: Note = silent,
+    on_start: Callable[[int, float], None] | None = None,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> CompareResult:
     """Build and measure the project's approaches (or those named) on its test questions, and recommend one.
 
-    `limit` takes that many test questions, spread over the kinds. `on_standing` is told of each approach as soon as it
+    `limit` takes that many test questions, spread over the kinds. `entailment` names a model that judges whether the
+    passages entail the answers (`scorers.grounding.load_nli`). A trained approach is trained with
+    `project.seeds` seeds. `on_start` is told, before anything is built, how many questions there are and the smallest
+    difference that they can be expected to show. `on_standing` is told of each approach as soon as it
     is measured. `GateFailed` when training questions leak into the test questions, naming the pairs.
     """
     chosen = [project.approach(name) for name in approaches] if approaches else list(project.approaches)
+    left_out = _kept_here(project, chosen)
+    chosen = [approach for approach in chosen if approach.name not in left_out]
+    if not chosen:
+        raise ConfigMistake("data_may_leave = false leaves no approach to compare", tip="; ".join(left_out.values()))
     questions = load_questions(project.questions)
     asked = _asked(questions, limit)
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
-        _refuse_leaks(learned, asked)
+        _refuse_leaks([question for question in questions if question.split != "test"], asked)
+    if on_start is not None:
+        on_start(len(asked), expected_detectable(asked, len(chosen)))
     glossary = load_glossary(project.glossary) if project.glossary else ()
-    needs_index = any(approach.index for approach in chosen)
+    needs_index = any(approach.index or needs_documents(project, approach) for approach in chosen)
     folder = project_folder(project.root) / "runs"
     with _books(project, wanted=needs_index) as books:
         if books is not None:
@@ -84,22 +103,30 @@ def compare(
                     faults=tuple(faults),
                 )
         runs: list[Run] = []
-        scored = partial(score, glossary=glossary)
+        scored = partial(score, glossary=glossary, entails=load_nli(entailment) if entailment else None)
         for approach in sorted(chosen, key=_effort):
-            run = _measure(project, approach, questions, asked, books, scored, folder, progress)
-            runs.append(run)
+            own = [
+                _measure(project, one, questions, asked, books, scored, folder, progress, note, seed=seed,
+                         reader=entailment)
+                for seed, one in enumerate(_seeds(approach, project.seeds))
+            ]
+            runs += own
+            for run in own:
+                if project.forgetting and run.approach.adapter:
+                    forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
-                on_standing(compare_runs([run], asked, needs=project.needs, train_questions=learned).standings[0])
+                on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
         again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
-        null = _measure(project, again, questions, asked, books, scored, folder, progress)
+        null = _measure(project, again, questions, asked, books, scored, folder, progress, note, reader=entailment)
     write_json(
         folder / "last.json",
         {
             "folders": [run_folder(folder, run.approach, run.identity).name for run in (*runs, null)],
             "questions": [question.id for question in asked],
+            "left_out": left_out,
         },
     )
-    return _decide(project, [*runs, null], asked, learned, folder)
+    return _decide(project, [*runs, null], asked, learned, folder, left_out)
 
 
 def last(project: Project) -> CompareResult:
@@ -119,14 +146,52 @@ def last(project: Project) -> CompareResult:
     if any(run.identity["questions"] != mark for run in runs):
         raise DataMistake(f"{project.questions} changed since the last comparison", tip="tunewise compare")
     learned = [question for question in questions if question.split == "train"]
-    return _decide(project, runs, [by_id[id] for id in kept["questions"]], learned, folder)
+    return _decide(project, runs, [by_id[id] for id in kept["questions"]], learned, folder, kept.get("left_out", {}))
+
+
+def _kept_here(project: Project, chosen: Sequence[Approach]) -> dict[str, str]:
+    """Approaches that must not even be asked, because questions and passages would leave this machine, and why."""
+    named = {approach.name: leaves_for(project, approach) for approach in chosen}
+    return {name: f"not asked: data would leave this machine for {address} (data_may_leave = false)"
+            for name, address in named.items() if address}
 
 
 def _decide(
-    project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path
+    project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path,
+    left_out: Mapping[str, str],
 ) -> CompareResult:
     comparison = compare_runs(runs, asked, needs=project.needs, train_questions=learned)
-    return CompareResult(comparison, recommend(comparison, project.needs), folder)
+    forgot = {run.approach.name: known(_adapter(project, run)) for run in runs if run.approach.adapter}
+    standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
+    histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
+    curves = {name: curve for name, curve in histories.items() if curve}
+    comparison = replace(comparison, standings=standings, curves=curves)
+    found = recommend(comparison, project.needs)
+    found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
+    return CompareResult(comparison, found, folder)
+
+
+def _history(project: Project, adapter: str) -> tuple[dict[str, float], ...]:
+    """The learning curve that training left in an adapter's manifest; empty where the adapter is gone."""
+    about = project_folder(project.root) / "adapters" / adapter / "tunewise.json"
+    return tuple(read_json(about).get("history") or ()) if about.is_file() else ()
+
+
+def leaves_for(project: Project, approach: Approach) -> str:
+    """The address to which asking this approach would take data that may not leave; else empty."""
+    if project.needs.data_may_leave or approach.answers or (not approach.endpoint and is_local(approach.model)):
+        return ""
+    address = approach.endpoint or str(describe_model(approach.model).get("address", ""))
+    return address if address and not stays_here(address) else ""
+
+
+def measured_against(result: CompareResult, baseline: Path, margin: float) -> Against:
+    """A result against an earlier report (JSON) or the folder of a run; `margin` is what may be lost."""
+    return against(result.comparison, result.recommendation, load_baseline(baseline), margin=margin)
+
+
+def _adapter(project: Project, run: Run) -> Path:
+    return project_folder(project.root) / "adapters" / str(run.approach.adapter)
 
 
 def _books(project: Project, *, wanted: bool) -> Any:
@@ -151,9 +216,15 @@ def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> Non
     if leaks := find_leaks(learned, asked):
         shown = "; ".join(f"{a} and {b} ({why})" for a, b, why in leaks[:5])
         raise GateFailed(
-            f"{len(leaks)} training question(s) leak into the test questions: {shown}",
+            f"{len(leaks)} training or validation question(s) leak into the test questions: {shown}",
             tip="tunewise questions split deals them out anew",
         )
+
+
+def _seeds(approach: Approach, seeds: int) -> list[Approach]:
+    """The approach, and it again under the names of further training seeds where it is trained."""
+    more = range(2, seeds + 1) if approach.recipe else ()
+    return [approach, *(replace(approach, name=f"{approach.name} (seed {number})") for number in more)]
 
 
 def _effort(approach: Approach) -> tuple[bool, bool, int, int]:
@@ -174,25 +245,33 @@ def _measure(
     scored: partial[dict[str, float]],
     folder: Path,
     progress: Progress,
+    note: Note,
+    *,
+    seed: int = 0,
+    reader: str | None = None,
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
     cost, trained_on = Cost(labels=len(examples)), frozenset(question.id for question in learned if examples)
     adapter: Path | None = None
     if approach.recipe:
-        made = plan(project, approach, questions, books=books)
-        adapter = build(made, progress=progress)
-        cost, trained_on = _training_cost(made, adapter), frozenset(row.question for row in made.rows)
+        made = plan(project, approach, questions, books=books, seed=seed)
+        adapter = build(made, progress=progress, note=note)
+        cost, trained_on = _training_cost(adapter), frozenset(read_json(adapter / "tunewise.json")["questions"])
     if approach.index:
         assert books is not None
         seconds, size = index_cost(project, books)
         retrieval = settled(project, books, approach.retrieval, questions)
         approach = replace(approach, index=books.index.fingerprint, retrieval=retrieval)
         cost = replace(cost, index_seconds=seconds, artefact_bytes=cost.artefact_bytes + size)
-    approach = replace(approach, adapter=adapter.name if adapter else None)
+    approach, foreign = replace(approach, adapter=adapter.name if adapter else None), approach
+    theirs = is_foreign(approach)
+    if approach.answers:
+        # Where the file lies on this machine is nobody's business: its hash says which one it was.
+        approach = replace(approach, answers=Path(approach.answers).name)
     identity = {
-        "model": describe_model(approach.model, adapter=adapter),
-        "template": template_fingerprint(approach.prompt),
+        "model": identify(foreign) if theirs else describe_model(approach.model, adapter=adapter),
+        "template": "" if theirs else template_fingerprint(approach.prompt),
         "questions": _mark(asked),
         "examples": fingerprint(list(examples)),
         "glossary": fingerprint(to_json(scored.keywords["glossary"])),
@@ -201,6 +280,8 @@ def _measure(
         "versions": versions(),
         "seed": approach.decoding.seed,
     }
+    if reader:
+        identity["entailment"] = reader
     place = run_folder(folder, approach, identity)
     # A finished run is read again, but one with errors is gone over: what failed may answer now.
     if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:
@@ -208,16 +289,20 @@ def _measure(
     reset_peak()
     phase = f"answer {approach.name}"
     progress(phase, 0, len(asked))
-    model = load_model(approach.model, adapter=adapter)
-    writer = QueryWriter(lambda ready=model: ready)
-    retriever = None
-    if approach.index and books:
-        retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
-    page_of = books.page_of if books else None
-    ask = make_ask(
-        approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
-    )
-    alone = _alone(ask, asked) if is_local(approach.model) else ()
+    if theirs:
+        ask, alone = foreign_ask(project, foreign), ()
+    else:
+        model = load_model(approach.model, adapter=adapter, journal=place / "replies.jsonl")
+        writer = QueryWriter(lambda ready=model: ready)
+        retriever = None
+        if approach.index and books:
+            retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
+        page_of = books.page_of if books else None
+        ask = make_ask(
+            approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
+        )
+        alone = _alone(ask, asked) if is_local(approach.model) else ()
+        del model, retriever, writer
 
     def costs() -> Cost:
         return replace(cost, alone_seconds=alone, peak_memory_bytes=peak_memory())
@@ -234,7 +319,9 @@ def _measure(
         trained_on=trained_on,
         progress=lambda name, done, total: progress(phase, done, total),
     )
-    del model, ask, retriever, writer
+    # What the journal held is in the rows now.
+    (place / "replies.jsonl").unlink(missing_ok=True)
+    del ask
     gc.collect()
     return run
 
@@ -254,13 +341,15 @@ def _mark(questions: Sequence[Question]) -> str:
     return fingerprint([question_json(question) for question in questions])
 
 
-def _training_cost(made: Plan, adapter: Path) -> Cost:
-    about = read_json(adapter / "tunewise.json")
+def _training_cost(adapter: Path) -> Cost:
+    """What the adapter took, and everything that it was trained on top of."""
+    links = chain(adapter)
+    about = links[-1][1]
     return Cost(
-        train_seconds=about["seconds"],
-        train_tokens=about["tokens"],
+        train_seconds=sum(link["seconds"] for _, link in links),
+        train_tokens=sum(link["tokens"] for _, link in links),
         trained_parameters=about["trained_parameters"],
-        artefact_bytes=sum(file.stat().st_size for file in adapter.glob("*") if file.is_file()),
-        train_memory_bytes=about["peak_memory_bytes"],
-        labels=len(made.rows),
+        artefact_bytes=sum(f.stat().st_size for place, _ in links for f in place.glob("*") if f.is_file()),
+        train_memory_bytes=max(link["peak_memory_bytes"] for _, link in links),
+        labels=len(about["questions"]),
     )

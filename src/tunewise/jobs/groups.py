@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import DataMistake
+from tunewise.store import project_folder, read_json, write_json
 
 SIDECAR = ".groups.toml"
 
@@ -26,12 +27,16 @@ class AccessRules:
     globs: Mapping[str, Sequence[str]] | None = None
     folders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By document id, said by whoever uploaded it; no rule goes over that."""
 
     def of(self, id: str, own: tuple[str, ...], before: tuple[str, ...] | None) -> tuple[str, ...]:
         """The groups of a document; where no rule speaks, those it had `before`, else its `own`.
 
         Leaving the rules out must never open what an earlier ingest closed: with globs, what no rule matches is open.
         """
+        if id in self.assigned:
+            return self.assigned[id]
         groups: Sequence[str] | None = None
         parts = id.split("/")
         for depth in range(len(parts)):
@@ -53,7 +58,9 @@ class AccessRules:
         ]
 
 
-def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> AccessRules:
+def read_rules(
+    folder: Path, globs: Mapping[str, Sequence[str]] | None, *, assigned: Mapping[str, tuple[str, ...]] | None = None
+) -> AccessRules:
     """The rules that hold for a folder of documents; `DataMistake` lists every sidecar that cannot be understood.
 
     Nothing is ingested under a broken rule: it might have closed something.
@@ -91,3 +98,19 @@ def _keep(into: dict[str, tuple[str, ...]], name: str, value: Any, where: str, f
         into[name] = tuple(value)
     else:
         faults.append(f"{where}: a list of group names is needed, as in [\"staff\"]")
+
+
+def assigned_groups(project: Path) -> dict[str, tuple[str, ...]]:
+    """{document id: groups} as assigned one by one, by uploads; they come before the rules of tunewise.toml."""
+    file = project_folder(project) / "groups.json"
+    return {id: tuple(groups) for id, groups in read_json(file).items()} if file.is_file() else {}
+
+
+def assign_groups(project: Path, id: str, groups: Sequence[str] | None) -> None:
+    """Assign a document's groups (None: back to the rules), on the disk when this returns; one writer at a time."""
+    known = assigned_groups(project)
+    if groups is None:
+        known.pop(id, None)
+    else:
+        known[id] = tuple(sorted(set(groups)))
+    write_json(project_folder(project) / "groups.json", known)

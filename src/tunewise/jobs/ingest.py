@@ -19,7 +19,7 @@ from tunewise.errors import DataMistake, DiskFull
 from tunewise.index import build
 from tunewise.jobs import reserve
 from tunewise.jobs.files import SeenFiles
-from tunewise.jobs.groups import AccessRules, read_rules
+from tunewise.jobs.groups import AccessRules, assigned_groups, read_rules
 from tunewise.jobs.watermark import leave
 from tunewise.nouns import Chunk, Document
 from tunewise.store import fingerprint, lock, project_folder, read_json, write_json
@@ -88,7 +88,7 @@ def ingest(
     with lock(home / "ingest.lock"), open_catalog(project) as catalog:
         model = load_embedder(embedder, cache=home / "cache") if isinstance(embedder, str) else embedder
         reserve.keep(home)
-        rules = read_rules(Path(folder), groups)
+        rules = read_rules(Path(folder), groups, assigned=assigned_groups(project))
         before = catalog.current()
         known = {record.id: record for record in catalog.documents()}
         settings = fingerprint([__version__, tokens, kind, model.fingerprint])

@@ -1,32 +1,44 @@
-"""Training questions → rows → an adapter folder, by recipe. The same rows and settings give the same folder."""
+"""Training questions → rows → an adapter folder, by recipe and method. The same rows and settings give the same folder.
+
+A recipe may have a parent (`parent = "dap"`): the parent is built first, and the run starts from its weights.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tunewise.answers import QueryWriter
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
 from tunewise.jobs.fits import settled
+from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
-from tunewise.models import is_local, load_model, token_counter
+from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
+from tunewise.jobs.rewards import quality_of
+from tunewise.models import is_local
 from tunewise.nouns import Approach, Question
 from tunewise.questions import check_questions, load_questions
-from tunewise.store import project_folder
-from tunewise.training import RECIPES, RowReport, TrainingRow, TrainingSettings, raft_rows, sft_rows
+from tunewise.store import project_folder, read_json
+from tunewise.training import METHODS, RECIPES, RowReport, TrainingRow, TrainingSettings
 
 if TYPE_CHECKING:
     from tunewise.project import Project
 
 Progress = Callable[[str, int, int], None]
+Note = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """A note callable that tells nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A training run that was worked out and not yet begun; `identity` names its adapter."""
+    """A training run that was worked out and not yet begun; its folder is named by its adapter's identity."""
 
     recipe: str
     model: str
@@ -34,11 +46,33 @@ class Plan:
     report: RowReport
     settings: TrainingSettings
     folder: Path
+    identity: str
+    validation: tuple[TrainingRow, ...] = ()
+    parent: Plan | Path | None = None
+    questions: tuple[Question, ...] = ()
+    prompt: str = "answer"
+
+    @property
+    def parent_folder(self) -> Path | None:
+        """Where the parent's weights are, or will be when it was built."""
+        return self.parent.folder if isinstance(self.parent, Plan) else self.parent
 
 
-def plan(project: Project, approach: Approach, questions: Sequence[Question], *, books: Library | None) -> Plan:
-    """Rows and settings of an approach's recipe on the training split of `questions`; raft needs `books`."""
-    from tunewise.training.sft import adapter_identity
+def plan(
+    project: Project,
+    approach: Approach,
+    questions: Sequence[Question],
+    *,
+    books: Library | None,
+    given: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Rows and settings of an approach's recipe on the training split of `questions`; most recipes need `books`.
+
+    `given` are settings that go over those of the project; `seed` is added to the settings' own: the same recipe,
+    trained again with other luck. `ConfigMistake` names what is unknown or missing.
+    """
+    from tunewise.training.leaving import adapter_identity
 
     recipe, model = approach.recipe or "", approach.model
     if recipe not in RECIPES:
@@ -49,73 +83,199 @@ def plan(project: Project, approach: Approach, questions: Sequence[Question], *,
             tip="use a local model, for example smollm2",
         )
     learned = [question for question in questions if question.split == "train"]
-    if not learned:
+    if not learned and recipe != "dap":
         raise DataMistake("there is no training question", tip="tunewise questions split sets the splits")
-    if not any(question.answerable for question in learned):
-        raise DataMistake("all training questions are unanswerable: a model would only learn to refuse")
-    settings = _settings(project, recipe)
-    if recipe == "raft":
-        if books is None:
-            raise ConfigMistake("raft reads passages and needs an index", tip="index = true")
-        retrieval = settled(project, books, approach.retrieval, questions)
-        writer = QueryWriter(lambda: load_model(model))
-        retriever = books.retriever(retrieval, token_counter(model), generate=writer)
-        rows, report = raft_rows(
-            learned,
-            retriever,
-            books.oracle,
-            template=approach.prompt,
-            without_oracle=settings.without_oracle,
-            shuffle=settings.shuffle,
-            seed=settings.seed,
-        )
+    own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
+    settings = _settings(project, recipe).but(own).but(given or {})
+    settings = settings.but({"seed": settings.seed + seed})
+    if books is not None:
+        approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
+    parent = _parent(project, approach, questions, settings, books)
+    source = recipe
+    if recipe in PREFERENCES:
+        source = _source(recipe, parent)
+    rows: Sequence[Any]
+    if recipe in ("dpo", "kto") and settings.pairs:
+        from tunewise.training.preference import load_pairs
+
+        rows = load_pairs(project.root / settings.pairs)
+        report = RowReport(0, len(rows), notes=(f"{len(rows)} pairs from {settings.pairs}",))
     else:
-        rows, report = sft_rows(learned)
-    identity = adapter_identity(model, rows, settings)
-    folder = project_folder(project.root) / "adapters" / f"{recipe}-{identity[:12]}"
-    return Plan(recipe, model, tuple(rows), report, settings, folder)
+        rows, report = rows_of(project, source, approach, learned, settings, books)
+    if (file := project.training.get("rows")) and recipe in ("sft", "raft", "hybrid"):
+        added, faults = own_rows(project.root / str(file), questions)
+        rows = [*rows, *added]
+        report = replace(report, rows=len(rows), notes=(
+            *report.notes, f"{len(added)} rows of {file} were added; {len(faults)} of its rows could not be read"))
+    looked: list[TrainingRow] = []
+    if settings.patience and recipe not in PREFERENCES and recipe != "dap":
+        held = [question for question in questions if question.split == "validation" and question.answerable]
+        looked, _ = rows_of(project, source, approach, held, settings, books)
+        looked = looked[:: max(1, len(looked) // 32)]
+    before = (
+        parent.identity
+        if isinstance(parent, Plan)
+        else read_json(parent / "tunewise.json")["identity"]
+        if parent
+        else ""
+    )
+    identity = adapter_identity(model, rows, settings, parent=before, validation=looked, recipe=recipe)
+    name = recipe if settings.method == "lora" else f"{recipe}-{settings.method}"
+    folder = project_folder(project.root) / "adapters" / f"{name}-{identity[:12]}"
+    prompt = approach.prompt if approach.index else "grounded" if source in NEEDS_INDEX else "answer"
+    return Plan(
+        recipe, model, tuple(rows), report, settings, folder, identity, tuple(looked), parent, tuple(learned), prompt
+    )
+
+
+def _parent(
+    project: Project,
+    approach: Approach,
+    questions: Sequence[Question],
+    settings: TrainingSettings,
+    books: Library | None,
+) -> Plan | Path | None:
+    if not settings.parent:
+        return None
+    if settings.parent in RECIPES:
+        if settings.parent == approach.recipe:
+            raise ConfigMistake(f"{approach.recipe} cannot be its own parent")
+        # The parent's own method and parent come from its own table, not from this approach.
+        wanted = replace(approach, recipe=settings.parent, method=None, parent=None)
+        return plan(project, wanted, questions, books=books)
+    folder = (project.root / settings.parent).expanduser()
+    if not (folder / "tunewise.json").is_file():
+        raise ConfigMistake(
+            f"parent = {settings.parent!r} is neither a recipe nor a finished adapter folder",
+            tip=f"known recipes: {', '.join(RECIPES)}",
+        )
+    return folder
+
+
+def _source(recipe: str, parent: Plan | Path | None) -> str:
+    """The recipe whose prompts a preference run uses: the nearest of its ancestors that learned from questions."""
+    if parent is None:
+        raise ConfigMistake(
+            f"{recipe} improves a tuned model and needs one", tip=f'[training.{recipe}] parent = "raft"'
+        )
+    link: Plan | Path | None = parent
+    while link is not None:
+        if isinstance(link, Plan):
+            name, link = link.recipe, link.parent
+        else:
+            about = read_json(link / "tunewise.json")
+            name, link = about["recipe"], (link / about["parent"]["folder"]) if about.get("parent") else None
+        if name in ("sft", "raft", "hybrid"):
+            return name
+    raise ConfigMistake(f"no parent of {recipe} learned from questions", tip=f'[training.{recipe}] parent = "sft"')
 
 
 def _settings(project: Project, recipe: str) -> TrainingSettings:
     """The recipe's defaults, [training] over them, [training.RECIPE] over both."""
-    common = {key: value for key, value in project.training.items() if not isinstance(value, dict)}
-    tables = {key: value for key, value in project.training.items() if isinstance(value, dict)}
+    passed = ("peft", "trainer")
+    common = {k: v for k, v in project.training.items() if (not isinstance(v, dict) or k in passed) and k != "rows"}
+    tables = {k: v for k, v in project.training.items() if isinstance(v, dict) and k not in passed}
     if unknown := sorted(set(tables) - set(RECIPES)):
         raise ConfigMistake(f"[training.{unknown[0]}] is no recipe", tip=f"known: {', '.join(RECIPES)}")
     return RECIPES[recipe].but(common).but(tables.get(recipe, {}))
 
 
-def build(made: Plan, *, progress: Progress) -> Path:
-    """The plan's adapter folder, trained in a process of its own unless it is there already."""
-    from tunewise.training.sft import finished, train
+def build(made: Plan, *, progress: Progress, note: Note = silent) -> Path:
+    """The plan's adapter folder, trained in a process of its own unless it is there already; parents come first."""
+    from tunewise.training.leaving import finished
 
-    if finished(made.folder, made.model, made.rows, made.settings):
+    if isinstance(made.parent, Plan):
+        build(made.parent, progress=progress, note=note)
+    if finished(made.folder, made.identity, made.model, parent=made.parent_folder):
         return made.folder
-    arguments = {
+    for line in made.report.notes:
+        note(line)
+    arguments: dict[str, Any] = {
         "model_name": made.model,
         "rows": made.rows,
         "folder": made.folder,
         "settings": made.settings,
         "recipe": made.recipe,
+        "identity": made.identity,
+        "parent": made.parent_folder,
     }
-    return in_child(train, arguments, progress=progress, what=f"training {made.recipe}")
+    if made.recipe in PREFERENCES:
+        from tunewise.training.preference import train_preferences
+        from tunewise.training.reinforcement import train_rewarded
+
+        arguments["score"] = partial(quality_of, questions={q.id: q for q in made.questions}, template=made.prompt)
+        train = train_rewarded if made.recipe in ("grpo", "rloo") else train_preferences
+    else:
+        from tunewise.training.sft import train
+
+        arguments["validation"] = made.validation
+    return in_child(train, arguments, progress=progress, note=note, what=f"training {made.recipe}")
 
 
-def tune(project: Project, recipe: str, *, progress: Progress = lambda phase, done, total: None) -> Path:
-    """Train the adapter of a recipe for a project, and return its folder."""
+def wanted(project: Project, name: str, *, method: str | None = None, parent: str | None = None) -> Approach:
+    """The approach that `tune NAME` means: one of the project by name, recipe or method, else a plain one."""
+    if name not in RECIPES and name not in METHODS and name not in [a.name for a in project.approaches]:
+        raise ConfigMistake(
+            f"there is nothing to tune that is called {name!r}",
+            tip=f"recipes: {', '.join(RECIPES)}; methods: {', '.join(METHODS)}; or an approach of tunewise.toml",
+        )
+    for one in project.approaches:
+        if one.recipe and (name in (one.name, one.method) or (name == one.recipe and method in (None, one.method))):
+            return replace(one, method=method or one.method, parent=parent or one.parent)
+    if name in [a.name for a in project.approaches]:
+        raise ConfigMistake(f"the approach {name!r} needs no training", tip="tunewise compare")
+    recipe = name if name in RECIPES else "raft"
+    reads = recipe != "sft"
+    return Approach(
+        name,
+        project.model,
+        "grounded" if reads else "answer",
+        index="current" if reads else None,
+        retrieval=project.retrieval,
+        recipe=recipe,
+        method=name if name in METHODS else method,
+        parent=parent,
+    )
+
+
+def tune(
+    project: Project,
+    name: str,
+    *,
+    given: dict[str, Any] | None = None,
+    progress: Progress = lambda *_: None,
+    note: Note = silent,
+) -> Path:
+    """Train what `name` means (a recipe, a method, an approach) for a project, and return its folder.
+
+    `given` are training settings that go over those of the project (`method`, `parent`, `rate`, …).
+    """
+    given = dict(given or {})
+    approach = wanted(project, name, method=given.pop("method", None), parent=given.pop("parent", None))
+    return build(worked_out(project, approach, given=given), progress=progress, note=note)
+
+
+def needs_documents(project: Project, approach: Approach) -> bool:
+    """Whether the rows of an approach's recipe, or of one of its parents, are made from documents."""
+    recipe, parent, seen = approach.recipe, approach.parent, []
+    while recipe in RECIPES:
+        if recipe in seen:
+            raise ConfigMistake(f"{recipe} is among its own parents", tip="parent = … belongs into one recipe's table")
+        seen.append(recipe)
+        recipe, parent = parent or _settings(project, recipe).parent, None
+    return bool(NEEDS_INDEX & set(seen)) or bool(seen and approach.index)
+
+
+def worked_out(project: Project, approach: Approach, *, given: dict[str, Any] | None = None) -> Plan:
+    """The plan of an approach on the project's own questions, checked against the documents where it reads them."""
     questions = load_questions(project.questions)
-    own = [one for one in project.approaches if one.recipe == recipe]
-    prompt = "grounded" if recipe == "raft" else "answer"
-    approach = own[0] if own else Approach(recipe, project.model, prompt, retrieval=project.retrieval, recipe=recipe)
-    if recipe != "raft":
-        return build(plan(project, approach, questions, books=None), progress=progress)
-    with library(project) as books:
-        texts = {record.id: books.catalog.document(record.id).text for record in books.catalog.documents()}
-        if faults := check_questions([q for q in questions if q.split == "train"], texts):
-            raise DataMistake(
-                f"{len(faults)} fault(s) in {project.questions} against the documents",
-                tip="tunewise questions check lists them; tunewise ingest if documents changed",
-                faults=tuple(faults),
-            )
-        made = plan(project, approach, questions, books=books)
-    return build(made, progress=progress)
+    with library(project) if needs_documents(project, approach) else nullcontext() as books:
+        if books is not None:
+            texts = {record.id: books.catalog.document(record.id).text for record in books.catalog.documents()}
+            if faults := check_questions([q for q in questions if q.split == "train"], texts):
+                raise DataMistake(
+                    f"{len(faults)} fault(s) in {project.questions} against the documents",
+                    tip="tunewise questions check lists them; tunewise ingest if documents changed",
+                    faults=tuple(faults),
+                )
+        return plan(project, approach, questions, books=books, given=given)

@@ -5,7 +5,7 @@ Knows nothing about documents, retrieval or training; an adapter is a folder tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,18 +35,41 @@ class Model(Protocol):
     def count_tokens(self, text: str) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Marginal:
+    """A completion that several prompts agreed on, and p(prompt | question, completion) of each of them."""
+
+    generated: Generated
+    posterior: tuple[float, ...]
+
+
+class MarginalModel(Model, Protocol):
+    """A model that also gives probabilities, so that completions can be summed over prompts (local models do)."""
+
+    def marginal(
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+    ) -> list[Marginal]: ...
+
+
 KNOWN = {
     "smollm2": "SmolLM2-135M-Instruct, bundled, 135M parameters, Apache-2.0; runs and can be tuned on a CPU",
     "echo": "a fake that answers with the passage sentence nearest to the question; "
     "no weights, for tests and first tries",
     "openai:MODEL": "any OpenAI-compatible endpoint (OPENAI_BASE_URL, OPENAI_API_KEY; OLLAMA_HOST for ollama:MODEL)",
+    "gguf:smollm2": "the bundled model in llama.cpp (tunewise[llamacpp]), quick on a CPU, for serving; "
+    "gguf:PATH for any GGUF file",
     "FOLDER or HUB/ID": "a transformers folder on the disk, "
     "or a model of the hub that is in its cache or can be fetched",
 }
 
 
-def load_model(name: str, *, adapter: Path | None = None, cache: Path | None = None) -> Model:
-    """A model by name (see `KNOWN`), wearing an adapter folder if one is given; `ModelMistake` when there is none."""
+def load_model(
+    name: str, *, adapter: Path | None = None, cache: Path | None = None, journal: Path | None = None
+) -> Model:
+    """A model by name (see `KNOWN`), wearing an adapter folder if one is given; `ModelMistake` when there is none.
+
+    `journal`: a file that keeps the replies of an endpoint as they come, for a process that may be killed.
+    """
     if not is_local(name):
         if adapter is not None:
             raise ModelMistake(
@@ -57,12 +80,26 @@ def load_model(name: str, *, adapter: Path | None = None, cache: Path | None = N
             from tunewise.models.echo import Echo
 
             return Echo()
+        if name.startswith("gguf:"):
+            from tunewise.models.llamacpp import LlamaCpp
+
+            return LlamaCpp(name)
         from tunewise.models.endpoint import Endpoint
 
-        return Endpoint(name)
+        return Endpoint(name, journal=journal)
     from tunewise.models.local import LocalModel
 
     return LocalModel(name, adapter=adapter, cache=cache)
+
+
+def load_models(name: str, adapters: Mapping[str, Path | None]) -> Mapping[str, Model]:
+    """A model for each entry of `adapters` (None: bare), with one base in memory for all that can share it."""
+    if is_local(name):
+        from tunewise.models.adapters import share
+
+        return share(name, adapters)
+    bare = load_model(name)
+    return {key: bare if folder is None else load_model(name, adapter=folder) for key, folder in adapters.items()}
 
 
 def describe_model(name: str, *, adapter: Path | None = None, cache: Path | None = None) -> dict[str, Any]:
@@ -83,9 +120,21 @@ def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], in
     return load_model(name).count_tokens
 
 
+def renderer(name: str, *, cache: Path | None = None) -> Callable[[Sequence[dict[str, str]]], str]:
+    """Shows chat messages as the model of that name reads them; by role where its template is not on this machine."""
+    if is_local(name):
+        from tunewise.models import local
+
+        return local.renderer(name, cache=cache)
+    return lambda messages: "\n".join(f"{one['role']}: {one['content']}" for one in messages)
+
+
 def is_local(name: str) -> bool:
     """Whether a model's weights are on this machine, so that it can be tuned."""
-    return name != "echo" and not name.startswith(("openai:", "ollama:"))
+    return name != "echo" and not name.startswith(("openai:", "ollama:", "gguf:"))
 
 
-__all__ = ["Generated", "KNOWN", "Model", "describe_model", "is_local", "load_model", "token_counter"]
+__all__ = [
+    "Generated", "KNOWN", "Marginal", "MarginalModel", "Model", "describe_model", "is_local", "load_model",
+    "load_models", "renderer", "token_counter",
+]

@@ -1,22 +1,31 @@
 """Any OpenAI-compatible endpoint as a model: `openai:MODEL` or `ollama:MODEL`.
 
 Address and key come from OPENAI_BASE_URL and OPENAI_API_KEY (OLLAMA_HOST), and the key is never printed. A call is
-retried on 429, 5xx and broken connections, a bounded number of times; then it is an error on record.
+retried on 429, 5xx and broken connections, a bounded number of times; then it is an error on record. With a journal,
+every reply is on the disk before it is handed on, so that a killed process pays for no answer twice.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tunewise.errors import ConfigMistake, Failed, ModelMistake
 from tunewise.models import Generated
 from tunewise.nouns import Decoding
+from tunewise.store import append_jsonl, fingerprint, recover_jsonl
+
+if TYPE_CHECKING:
+    from tunewise.models.streaming import Listener
 
 _TRIES = 4
 _PARALLEL = 4
@@ -25,7 +34,7 @@ _PARALLEL = 4
 class Endpoint:
     """A chat model behind HTTP; up to four requests at a time."""
 
-    def __init__(self, name: str, *, seconds: float = 120.0) -> None:
+    def __init__(self, name: str, *, seconds: float = 120.0, journal: Path | None = None) -> None:
         kind, _, model = name.partition(":")
         if kind == "ollama":
             base = os.environ.get("OLLAMA_HOST", "http://127.0.0.1:11434").rstrip("/")
@@ -46,6 +55,10 @@ class Endpoint:
         self._shown = re.sub(r"//[^/@]*@", "//***@", base)
         self.identity: dict[str, Any] = {"model": name, "address": self._shown}
         self._client: Any = None
+        self._journal, self._writing = journal, threading.Lock()
+        self._known = {
+            value["asked"]: Generated(**value["reply"]) for value in (recover_jsonl(journal) if journal else ())
+        }
 
     def count_tokens(self, text: str) -> int:
         """An upper estimate without the endpoint's tokenizer: UTF-8 bytes over 3, at least the number of words."""
@@ -53,6 +66,20 @@ class Endpoint:
 
     def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
         """One completion for each list of messages, in their order."""
+        self._connect()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return list(pool.map(lambda messages: self._kept(messages, decoding), prompts))
+
+    def stream(
+        self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding, listeners: Sequence[Listener]
+    ) -> list[Generated]:
+        """As `generate`, and each listener is told its text as it arrives; its connection is closed when it stops."""
+        self._connect()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            pairs = zip(prompts, listeners, strict=True)
+            return list(pool.map(lambda pair: self._streamed(pair[0], decoding, pair[1]), pairs))
+
+    def _connect(self) -> None:
         import httpx
 
         if self._client is None:
@@ -60,13 +87,60 @@ class Endpoint:
             self._client = httpx.Client(
                 timeout=self._seconds, headers={"Authorization": f"Bearer {key}"} if key else {}, follow_redirects=False
             )
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            return list(pool.map(lambda messages: self._one(messages, decoding), prompts))
 
-    def _one(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+    def _kept(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+        if self._journal is None:
+            return self._one(messages, decoding)
+        asked = fingerprint([self._shown, self._model, messages, asdict(decoding)])
+        if asked not in self._known:
+            reply = self._one(messages, decoding)
+            with self._writing:
+                append_jsonl(self._journal, {"asked": asked, "reply": asdict(reply)})
+                self._known[asked] = reply
+        return self._known[asked]
+
+    def _streamed(self, messages: list[dict[str, str]], decoding: Decoding, listener: Listener) -> Generated:
         import httpx
 
-        body = {
+        start = time.perf_counter()
+        body = self._body(messages, decoding) | {"stream": True, "stream_options": {"include_usage": True}}
+        text, usage, ended = "", {}, False
+        try:
+            with self._client.stream("POST", f"{self._base}/chat/completions", json=body) as reply:
+                if reply.status_code != 200:
+                    # Nothing was told yet: the patient way retries, and says what is wrong.
+                    return self._one(messages, decoding)
+                for line in reply.iter_lines():
+                    if listener.stopped():
+                        break
+                    data = line.removeprefix("data:").strip()
+                    if not line.startswith("data:") or not data:
+                        continue
+                    if data == "[DONE]":
+                        ended = True
+                        break
+                    event = json.loads(data)
+                    if event.get("error"):
+                        raise Failed(f"{self._shown} broke off: {str(event['error'])[:200]}")
+                    usage = event.get("usage") or usage
+                    for choice in event.get("choices") or ():
+                        text += (choice.get("delta") or {}).get("content") or ""
+                        ended = ended or choice.get("finish_reason") is not None
+                    listener.tell(text)
+        except httpx.TransportError as error:
+            raise Failed(f"{self._shown} broke off: {type(error).__name__}", tip="is the server running?") from error
+        except (ValueError, AttributeError, TypeError) as error:
+            raise Failed(f"{self._shown} streamed something that is no chat completion") from error
+        if not ended and not listener.stopped():
+            raise Failed(f"{self._shown} broke off in the middle of an answer", tip="ask again")
+        counted = sum(self.count_tokens(message["content"]) for message in messages)
+        return Generated(
+            text.strip(), int(usage.get("prompt_tokens") or counted),
+            int(usage.get("completion_tokens") or self.count_tokens(text)), time.perf_counter() - start,
+        )
+
+    def _body(self, messages: list[dict[str, str]], decoding: Decoding) -> dict[str, Any]:
+        return {
             "model": self._model,
             "messages": messages,
             "max_tokens": decoding.max_new_tokens,
@@ -74,6 +148,11 @@ class Endpoint:
             "seed": decoding.seed,
             "stream": False,
         }
+
+    def _one(self, messages: list[dict[str, str]], decoding: Decoding) -> Generated:
+        import httpx
+
+        body = self._body(messages, decoding)
         start = time.perf_counter()
         for attempt in range(_TRIES):
             last = attempt == _TRIES - 1

@@ -1,7 +1,7 @@
 """transformers models on this machine, bare or wearing a PEFT adapter.
 
 One forward path for all approaches: left-padded batches of similar length, greedy unless asked otherwise, safetensors
-only, remote code never. A LoRA adapter is merged into its own copy of the base when it is loaded.
+only, remote code never. What training left is put on by `chains`: merged where that exists, else kept beside the base.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import ModelMistake, need
-from tunewise.models import Generated
+from tunewise.models import Generated, Marginal, chains
 from tunewise.models.bundled import GGUF_SHA256, smollm2
 from tunewise.nouns import Decoding
-from tunewise.store import fingerprint, read_json, sha256
+from tunewise.store import fingerprint, sha256
 
 BATCH_TOKENS = 12_288
 """Padded prompt tokens in one batch: beyond it a CPU gains nothing and memory grows."""
 BATCH_ROWS = 32
+SHARED = 64
+"""A common beginning of a batch's prompts is computed once from this many tokens on."""
 
 
 def precision() -> tuple[str, str]:
@@ -91,18 +93,11 @@ def describe(name: str, *, adapter: Path | None = None, cache: Path | None = Non
     identity: dict[str, Any] = {"model": name, "weights": base, "dtype": precision()[0], "device": device}
     if adapter is None:
         return identity
-    manifest = adapter / "tunewise.json"
-    if not manifest.is_file():
-        raise ModelMistake(f"{adapter} is no finished adapter folder: it has no tunewise.json", tip="tunewise tune")
-    about = read_json(manifest)
-    if about["base"] != base:
-        raise ModelMistake(
-            f"the adapter {adapter} was trained on another base ({about['model']})", tip="train it again on this model"
-        )
-    weights = adapter / "adapter_model.safetensors"
-    if not weights.is_file() or sha256(weights) != about["weights"]:
-        raise ModelMistake(f"{weights} is damaged: its SHA-256 is not that of its manifest", tip="train it again")
-    return identity | {"adapter": about["weights"]}
+    links = chains.check(adapter, base)
+    worn = {"adapter": links[-1][1]["weights"]}
+    if len(links) > 1:
+        worn["parents"] = [about["weights"] for _, about in links[:-1]]
+    return identity | worn
 
 
 def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], int]:
@@ -115,10 +110,24 @@ def token_counter(name: str, *, cache: Path | None = None) -> Callable[[str], in
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
+def renderer(name: str, *, cache: Path | None = None) -> Callable[[Sequence[dict[str, str]]], str]:
+    """Chat messages as the model's own chat template writes them, without loading the model."""
+    transformers = need("transformers", feature="a local model's chat template", extra="local")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve(name, cache=cache), trust_remote_code=False)
+    return lambda messages: str(tokenizer.apply_chat_template(list(messages), tokenize=False))
+
+
 def prompt_tokens(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
     """The token ids of chat messages with the generation prompt: for answering and for training rows alike."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def common_prefix(rows: Sequence[list[int]]) -> int:
+    """How many tokens all rows begin with, at most one less than the shortest (which has something left to read)."""
+    first, last = min(rows), max(rows)
+    most = min(map(len, rows)) - 1
+    return next((i for i in range(most) if first[i] != last[i]), most)
 
 
 class LocalModel:
@@ -140,23 +149,27 @@ class LocalModel:
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "left"
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, self.identity["dtype"]), trust_remote_code=False, use_safetensors=True
-        ).to(self._device)
-        if adapter is not None:
-            peft = need("peft", feature="an adapter", extra="train")
-            self.model = peft.PeftModel.from_pretrained(self.model, adapter, is_trainable=False).merge_and_unload()
+        self.model = chains.load_worn(folder, adapter, dtype=getattr(torch, self.identity["dtype"])).to(self._device)
         self.model.eval()
         # Some models end their turns with a token that only their generation settings name.
         own = self.model.generation_config.eos_token_id
-        self._ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
+        self.ends = {*(own if isinstance(own, list) else [own]), self.tokenizer.eos_token_id} - {None}
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text without special tokens."""
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
-        """One completion for each list of messages, in their order; batched by length, halved when memory is short."""
+    def generate(
+        self,
+        prompts: Sequence[list[dict[str, str]]],
+        decoding: Decoding,
+        *,
+        watch: Callable[[Sequence[int]], Any] | None = None,
+    ) -> list[Generated]:
+        """One completion for each list of messages, in their order; batched by length, halved when memory is short.
+
+        `watch` gives the StoppingCriteria of a batch for the places of its prompts (see models/streaming.py).
+        """
         encoded = [prompt_tokens(self.tokenizer, messages) for messages in prompts]
         done: list[Generated | None] = [None] * len(encoded)
         waiting = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
@@ -166,7 +179,9 @@ class LocalModel:
             size = max(1, min(limit, BATCH_TOKENS // widest))
             batch = waiting[:size]
             try:
-                for index, generated in zip(batch, self._batch([encoded[i] for i in batch], decoding), strict=True):
+                criteria = [] if watch is None else [watch(batch)]
+                made = self._batch([encoded[i] for i in batch], decoding, criteria)
+                for index, generated in zip(batch, made, strict=True):
                     done[index] = generated
             except (self._torch.cuda.OutOfMemoryError, MemoryError):
                 if size == 1:
@@ -176,30 +191,55 @@ class LocalModel:
             waiting = waiting[size:]
         return [generated for generated in done if generated is not None]
 
-    def _batch(self, rows: list[list[int]], decoding: Decoding) -> list[Generated]:
+    def marginal(
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+    ) -> list[Marginal]:
+        """One completion for each group of prompts (one passage each), marginal over them: see models/marginal.py."""
+        from tunewise.models.marginal import decode
+
+        return decode(self, groups, scores, decoding)
+
+    def _batch(self, rows: list[list[int]], decoding: Decoding, criteria: Sequence[Any] = ()) -> list[Generated]:
         torch = self._torch
         start = time.perf_counter()
         width = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._device)
+        shared = common_prefix(rows) if len(rows) > 1 and not hasattr(self.model, "prompt_encoder") else 0
+        shared = shared if shared >= SHARED else 0
+        # The common beginning stands first, the padding behind it: positions count what the mask lets through.
+        ids = torch.tensor(
+            [row[:shared] + [pad] * (width - len(row)) + row[shared:] for row in rows], device=self._device
+        )
+        mask = torch.tensor(
+            [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows], device=self._device
+        )
         sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if decoding.temperature > 0:
             torch.manual_seed(decoding.seed)
             sampling = {"do_sample": True, "temperature": decoding.temperature}
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        model = self.model
         with torch.inference_mode():
-            out = self.model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+            if hasattr(model, "prompt_encoder"):
+                inputs, model = chains.virtual_inputs(model, ids, mask), model.get_base_model()
+            elif shared:
+                cache = model(input_ids=ids[:1, :shared], use_cache=True).past_key_values
+                cache.batch_repeat_interleave(len(rows))
+                sampling["past_key_values"] = cache
+            out = model.generate(
+                **inputs,
                 max_new_tokens=decoding.max_new_tokens,
                 pad_token_id=pad,
-                eos_token_id=sorted(self._ends),
+                eos_token_id=sorted(self.ends),
+                **({"stopping_criteria": list(criteria)} if criteria else {}),
                 **sampling,
             )
         seconds = (time.perf_counter() - start) / len(rows)
         results = []
-        for row, produced in zip(rows, out[:, width:].tolist(), strict=True):
-            end = next((place for place, token in enumerate(produced) if token in self._ends), len(produced))
+        # Given embeddings, generate returns the new tokens alone.
+        given = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
+        for row, produced in zip(rows, out[:, given:].tolist(), strict=True):
+            end = next((place for place, token in enumerate(produced) if token in self.ends), len(produced))
             text = self.tokenizer.decode(produced[:end], skip_special_tokens=True)
             results.append(Generated(text.strip(), len(row), end, seconds))
         return results

@@ -15,16 +15,14 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from tunewise.approaches import DEFAULT_APPROACHES, READY_MADE
+from tunewise.approaches import DEFAULT_APPROACHES, METHODS, READY_MADE, RECIPES
 from tunewise.errors import ConfigMistake
-from tunewise.nouns import Approach, Decoding, Needs, Retrieval
+from tunewise.nouns import MARGINALS, Approach, Decoding, Needs, Retrieval
 from tunewise.project.values import Setting, check, fault, key_lines, near, parse, placed
 
 FILE = "tunewise.toml"
 CURRENT_INDEX = "current"
 """`Approach.index` of an approach that reads the project's current index generation."""
-
-RECIPES = ("sft", "raft")
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -51,6 +49,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retrieval.follow_up", "text", Retrieval.__dataclass_fields__["follow_up"].default,
             ("join", "rewrite", "off")),
     Setting("retrieval.gate", "text", Retrieval.__dataclass_fields__["gate"].default, ("always", "adaptive")),
+    Setting("compare.seeds", "whole", 1, low=1),
 )
 _RETRIEVAL = {s.key.partition(".")[2]: s for s in SETTINGS if s.key.startswith("retrieval.")}
 _APPROACH: dict[str, Setting] = {
@@ -58,11 +57,21 @@ _APPROACH: dict[str, Setting] = {
     "prompt": Setting("prompt", "template", None),
     "index": Setting("index", "yes or no", False),
     "recipe": Setting("recipe", "text", None, RECIPES),
+    "method": Setting("method", "text", None, METHODS),
+    "parent": Setting("parent", "text", None),
     "examples": Setting("examples", "whole", 0, low=0),
     "max_new_tokens": Setting("max_new_tokens", "whole", Decoding().max_new_tokens, low=1),
+    "marginal": Setting("marginal", "text", Decoding().marginal, MARGINALS),
+    "beams": Setting("beams", "whole", Decoding().beams, low=1),
     "retrieval": Setting("retrieval", "table", None),
+    "answers": Setting("answers", "path", None),
+    "endpoint": Setting("endpoint", "text", None),
+    "key_env": Setting("key_env", "text", None),
+    "price": Setting("price", "number", None, low=0),
 }
-_FREE_TABLES = ("needs", "training", "approaches", "groups", "max_age_days")
+_FOREIGN = ("answers", "endpoint", "key_env", "price", "model")
+"""What a table of somebody else's system may say: it brings its own prompt, index and training."""
+_FREE_TABLES = ("needs", "training", "forgetting", "approaches", "groups", "max_age_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +94,13 @@ class Project:
     approaches: tuple[Approach, ...]
     needs: Needs
     training: Mapping[str, Any] = field(default_factory=dict)
+    forgetting: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
     max_age: Mapping[str, int] = field(default_factory=dict)
     """After how many days a source counts as stale: globs over document ids, the last match wins."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    seeds: int = 1
 
     def approach(self, name: str) -> Approach:
         """The approach of that name, of the project or ready-made; `ConfigMistake` with the known names."""
@@ -164,7 +175,8 @@ def load_project(
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
         model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
         chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,
-        approaches=approaches, needs=needs, training=training, groups=groups, origins=origins,
+        approaches=approaches, needs=needs, training=training, groups=groups,
+        forgetting=project.table("forgetting"), origins=origins, seeds=values["compare.seeds"],
     )
 
 
@@ -281,6 +293,17 @@ class _Source:
             reads = values.get("index", False)
             if values.get("recipe") == "raft" and not reads:
                 self.fault((*keys, "recipe"), f"[approaches.{name}] recipe = \"raft\" reads passages: add index = true")
+            if "recipe" not in values and (alone := {"method", "parent"} & set(values)):
+                self.fault((*keys, min(alone)), f"[approaches.{name}] {min(alone)} needs a recipe = \"…\"")
+            if values.get("marginal", "none") != "none" and not reads:
+                self.fault((*keys, "marginal"), f"[approaches.{name}] marginal sums over passages: add index = true")
+            foreign = [key for key in ("answers", "endpoint") if key in values]
+            if len(foreign) > 1:
+                self.fault((*keys, "endpoint"), f"[approaches.{name}] answers and endpoint: take one of the two")
+            elif foreign and (ours := sorted(set(values) - set(_FOREIGN))):
+                self.fault((*keys, ours[0]), f"[approaches.{name}] {ours[0]} means nothing beside {foreign[0]}")
+            elif "key_env" in values and foreign != ["endpoint"]:
+                self.fault((*keys, "key_env"), f"[approaches.{name}] key_env belongs to an endpoint")
             made.append(_approach(name, values, model, replace(retrieval, **own)))
         return tuple(made)
 
@@ -308,12 +331,15 @@ class _Source:
 def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retrieval) -> Approach:
     reads = values.get("index", False)
     return Approach(
-        name=name, model=values.get("model", model), prompt=values.get("prompt", "grounded" if reads else "answer"),
-        index=CURRENT_INDEX if reads else None, examples=values.get("examples", 0), recipe=values.get("recipe"),
+        name=name, model=values.get("model", "-" if values.get("answers") else model),
+        prompt=values.get("prompt", "grounded" if reads else "answer"), index=CURRENT_INDEX if reads else None,
         # Of a table in the file they are in `retrieval` already, checked; a ready-made one brings its own.
         retrieval=replace(retrieval, **READY_MADE[name].get("retrieval", {})) if values is READY_MADE.get(name)
         else retrieval,
-        decoding=Decoding(max_new_tokens=values.get("max_new_tokens", Decoding().max_new_tokens)),
+        examples=values.get("examples", 0),
+        decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
+        answers=str(values["answers"]) if "answers" in values else None,
+        **{key: values.get(key) for key in ("recipe", "method", "parent", "endpoint", "key_env", "price")},
     )
 
 

@@ -1,13 +1,22 @@
-"""Files → Document: Markdown, text, HTML, PDF and Word, each with exact spans of its headings and pages.
+"""Files → Document: text, HTML, PDF, Office files, e-mail and books, each with exact spans of its headings and pages.
 
     draft.py   blocks in reading order → one text with spans
     plain.py   Markdown and text, any encoding
     web.py     HTML
+    book.py    EPUB, chapter by chapter as HTML
+    mail.py    e-mail: .eml and Outlook's .msg, with what is attached
     pdf.py     PDF; lines.py: lines of a page → paragraphs and headings
+    scans.py   pages and files that are pictures; ocr.py: a picture → lines of text (the extra `ocr`)
     word.py    Word; numbering.py: its list numbers
-    folder.py  a folder, read by child processes (worker.py) that may die without harm
+    slides.py  PowerPoint
+    sheets.py  Excel and OpenDocument sheets; tables.py: rows of cells → Markdown tables, CSV
+    package.py the zip archives that Office files and books are, opened with care
+    formats.py which module reads which file, and what a file that is not what its suffix says really is
+    folder.py  a folder, read by child processes (child.py, worker.py) that may die without harm
+    pages.py   where a span stands on a page, and the page as a picture; views.py: the same through a child
+    address.py a web address fetched with care; web_sources.py: where saved pages came from
 
-Knows nothing about chunks, indexes or models, and never opens a connection.
+Knows nothing about chunks, indexes or models; only `address.py` ever opens a connection.
 """
 
 from __future__ import annotations
@@ -15,21 +24,19 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, MissingExtra
 from tunewise.nouns import Document
+from tunewise.reading.formats import SUFFIXES, read_bytes, unknown_suffix
 from tunewise.store import sha256
 
-_MARKDOWN = frozenset((".md", ".markdown"))
-_TEXT = frozenset((".txt", ".text"))
-_HTML = frozenset((".html", ".htm", ".xhtml"))
-SUFFIXES: frozenset[str] = _MARKDOWN | _TEXT | _HTML | {".pdf", ".docx"}
-"""What `read_file` takes, in lower case."""
-
 _LARGEST = 256 << 20
+_LONGEST = 30_000_000
+"""Characters of one document: what is larger is a data set, or made to do harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +54,12 @@ def read_file(
     password: str | None = None,
     passwords: Sequence[str] = (),
     notes: list[str] | None = None,
+    tell: Callable[[], None] | None = None,
 ) -> Document:
     """Read one file in this process; what could not be read of it is appended to `notes`.
 
-    `id` defaults to the file's name. Raises DataMistake with the cause and the way out.
+    `id` defaults to the file's name. `tell` is called after each page that had to be recognised (OCR).
+    Raises DataMistake with the cause and the way out; MissingExtra for a picture without the extra `ocr`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -69,9 +78,11 @@ def read_file(
         ) from error
     tried = ((password,) if password is not None else ()) + tuple(passwords)
     try:
-        draft = _read(suffix, data, tried)
-    except DataMistake as error:
-        raise DataMistake(f"{path}: {error.message}", tip=error.tip) from error
+        draft = read_bytes(suffix, data, tried, tell)
+    except (DataMistake, MissingExtra) as error:
+        raise type(error)(f"{path}: {error.message}", tip=error.tip) from error
+    if len(draft.text) > _LONGEST:
+        raise DataMistake(f"{path}: it holds more than {_LONGEST:,} characters", tip="split the file")
     if not draft.text.strip():
         raise DataMistake(f"{path}: it holds no text", tip="fill it or take it away")
     if notes is not None:
@@ -87,40 +98,6 @@ def read_file(
         pages=draft.pages,
         headings=draft.headings,
         modified=modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
-
-
-def _read(suffix: str, data: bytes, passwords: Sequence[str]):
-    if suffix in _MARKDOWN:
-        from tunewise.reading.plain import read_markdown
-
-        return read_markdown(data)
-    if suffix in _TEXT:
-        from tunewise.reading.plain import read_text
-
-        return read_text(data)
-    if suffix in _HTML:
-        from tunewise.reading.web import read_html
-
-        return read_html(data)
-    if suffix == ".pdf":
-        from tunewise.reading.pdf import read_pdf
-
-        return read_pdf(data, passwords)
-    from tunewise.reading.word import read_word
-
-    return read_word(data)
-
-
-def unknown_suffix(path: Path) -> str:
-    """Why a file of this name is not read, in plain words."""
-    known = ", ".join(sorted(SUFFIXES))
-    if path.suffix.lower() == ".doc":
-        return "old Word files (.doc) are not read: save it as .docx"
-    return (
-        f"files ending in {path.suffix!r} are not read (known: {known})"
-        if path.suffix
-        else (f"files without a suffix are not read (known: {known})")
     )
 
 
@@ -150,11 +127,28 @@ def language_of(text: str) -> str:
     return "ja" if counts["ja"] > 0.1 * east else "zh"
 
 
-def read_folder(*args, **options):
-    """See `folder.read_folder`."""
-    from tunewise.reading.folder import read_folder as read
+def __getattr__(name: str) -> object:
+    # Late: what starts children and draws pages is not needed by the children themselves.
+    if name == "read_folder":
+        from tunewise.reading.folder import read_folder
 
-    return read(*args, **options)
+        return read_folder
+    if name in ("page_boxes", "page_png"):
+        from tunewise.reading import views
+
+        return getattr(views, name)
+    if name == "PageBoxes":
+        from tunewise.reading.pages import PageBoxes
+
+        return PageBoxes
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["SUFFIXES", "Unread", "language_of", "read_file", "read_folder"]
+if TYPE_CHECKING:
+    from tunewise.reading.folder import read_folder
+    from tunewise.reading.pages import PageBoxes
+    from tunewise.reading.views import page_boxes, page_png
+
+__all__ = [
+    "SUFFIXES", "PageBoxes", "Unread", "language_of", "page_boxes", "page_png", "read_file", "read_folder",
+]

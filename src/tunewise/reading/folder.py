@@ -6,22 +6,20 @@ of memory costs one file and is replaced. Knows nothing about formats.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import queue
-import signal
 import stat
-import subprocess
-import sys
 import threading
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Document, Heading, Page
 from tunewise.reading import SUFFIXES, Unread, unknown_suffix
+from tunewise.reading.child import Child
+from tunewise.reading.web_sources import web_sources
 
 Progress = Callable[[str, int, int], None]
 
@@ -31,14 +29,15 @@ def read_folder(
     *,
     passwords: Sequence[str] = (),
     processes: int = 0,
-    seconds_per_file: float = 60,
+    seconds_per_file: float = 30,
     progress: Progress | None = None,
     skip: Callable[[str, Path], bool] = lambda name, path: False,
 ) -> tuple[list[Document], list[Unread]]:
     """All documents below `folder`, sorted by id, and what could not be read of it.
 
-    `skip(id, path)` leaves files out that need not be read again. `processes` 0 means one for each core.
-    A file of which only some pages could be read is in both lists.
+    `skip(id, path)` leaves files out that need not be read again. `seconds_per_file` counts anew for each page that has
+    to be recognised (OCR). Web pages saved in it have their address as source.
+    `processes` 0 means one for each core. A file of which only some pages could be read is in both lists.
     Raises DataMistake when the folder is absent or holds no file that could be a document.
     """
     root = Path(folder)
@@ -54,7 +53,7 @@ def read_folder(
     for item in sorted(wanted, key=lambda item: -_size(item[1])):
         waiting.put(item)
     done: queue.SimpleQueue[tuple[str, dict] | BaseException] = queue.SimpleQueue()
-    children = [_Child(seconds_per_file) for _ in range(workers if wanted else 0)]
+    children = [Child(seconds_per_file) for _ in range(workers if wanted else 0)]
     threads = [
         threading.Thread(target=_serve, args=(child, waiting, done, list(passwords)), daemon=True) for child in children
     ]
@@ -79,6 +78,8 @@ def read_folder(
             child.stop()
         for thread in threads:
             thread.join(5)
+    addresses = web_sources(root)
+    documents = [replace(one, source=addresses[one.id]) if one.id in addresses else one for one in documents]
     return sorted(documents, key=lambda document: document.id), sorted(
         unread, key=lambda item: (item.source, item.reason)
     )
@@ -158,99 +159,7 @@ def _refused(path: Path, home: Path) -> str:
     return "" if stat.S_ISREG(kind) else "it is not a regular file"
 
 
-# ------------------------------------------------------------------------------------------------ children
-
-
-class _Child:
-    """One reading process, started when first needed and again after each death."""
-
-    def __init__(
-        self, seconds: float, command: Sequence[str] = (sys.executable, "-m", "tunewise.reading.worker")
-    ) -> None:
-        self.seconds = seconds
-        self.command = list(command)
-        self.process: subprocess.Popen[str] | None = None
-        self.stopped = False
-        self.guard = threading.Lock()
-
-    def ask(self, request: dict) -> dict:
-        """The child's answer, or {"reason"} when it died or took too long."""
-        process = self._started()
-        if process is None:
-            return {"reason": "reading was stopped"}
-        late = threading.Event()
-
-        def kill() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(self.seconds, kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            answer = json.loads(line) if line.endswith("\n") else None
-        except (BrokenPipeError, ValueError):
-            answer = None
-        finally:
-            timer.cancel()
-        if answer is not None:
-            if late.is_set() or answer.get("last"):
-                self.bury()
-            return answer
-        code = self.bury(patience=1.0)
-        if late.is_set():
-            return {
-                "reason": f"it took longer than {self.seconds:g} seconds",
-                "tip": "split the file, or allow more time",
-            }
-        died = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return {"reason": f"its reader died ({died}): the file is damaged, or made to do harm"}
-
-    def _started(self) -> subprocess.Popen[str] | None:
-        with self.guard:
-            if self.stopped:
-                return None
-            if self.process is None or self.process.poll() is not None:
-                # Its own session: Ctrl-C reaches this process only, which then stops the children itself.
-                self.process = subprocess.Popen(
-                    self.command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                    encoding="utf-8",
-                    start_new_session=True,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
-                )
-            return self.process
-
-    def bury(self, patience: float = 0.0) -> int:
-        """End the child, wait for it, and return its exit code; `patience`: seconds in which it may die by itself."""
-        with self.guard:
-            process, self.process = self.process, None
-        if process is None:
-            return -signal.SIGKILL
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-        process.kill()
-        code = process.wait()
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        process.stdout.close()
-        return code
-
-    def stop(self) -> None:
-        """Kill the child now and start no other; its thread buries it."""
-        with self.guard:
-            self.stopped = True
-            if self.process is not None:
-                self.process.kill()
-
-
-def _serve(child: _Child, waiting: queue.SimpleQueue, done: queue.SimpleQueue, passwords: list[str]) -> None:
+def _serve(child: Child, waiting: queue.SimpleQueue, done: queue.SimpleQueue, passwords: list[str]) -> None:
     while True:
         try:
             name, path = waiting.get_nowait()
@@ -258,7 +167,7 @@ def _serve(child: _Child, waiting: queue.SimpleQueue, done: queue.SimpleQueue, p
             child.bury()
             return
         try:
-            done.put((name, child.ask({"path": str(path), "id": name, "passwords": passwords})))
+            done.put((name, child.ask({"do": "read", "path": str(path), "id": name, "passwords": passwords})))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
             done.put(error)
             return

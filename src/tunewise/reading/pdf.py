@@ -12,26 +12,30 @@ import math
 import re
 import statistics
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
+from tunewise.reading.scans import recognise_pages
 
 _AGAIN = "open it in a PDF viewer and export it again, or copy it again from where it came from"
 # Some Chinese fonts map common characters to the radicals that look the same: a search for them would find nothing.
 _LOOKALIKES = re.compile("[\u2e80-\u2fdf\ufb00-\ufb06]")
 _UNMAPPED = re.compile("[\ufffd\ue000-\uf8ff\x01\x03-\x08\x0e-\x1b]")
 _MOST_TABLE_PAGES = 400
+_FEW = 30
+"""Characters of a page with pictures below which it is taken for a scan."""
 
 
-def read_pdf(data: bytes, passwords: Sequence[str] = ()) -> Draft:
-    """PDF bytes → Draft with page spans; pages without text are named in its notes.
+def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None] | None = None) -> Draft:
+    """PDF bytes → Draft with page spans; pages that are pictures go through OCR, or are named in its notes.
 
-    Raises DataMistake when it is damaged, needs a password, or holds no text at all.
+    `tell` is called after each page that took its time. Raises DataMistake when it is damaged, needs a password, or
+    holds no text at all.
     """
-    document, password = _open(data, passwords)
+    document, password = open_pdf(data, passwords)
     pages: list[list[Line]] = []
     scanned: list[int] = []
     unread: list[int] = []
@@ -46,21 +50,26 @@ def read_pdf(data: bytes, passwords: Sequence[str] = ()) -> Draft:
                     raise
                 lines, ruled, pictures = [], False, False
                 unread.append(index + 1)
-            pages.append(lines)
-            if not lines and pictures:
+            if pictures and sum(len(line.text) for line in lines) < _FEW:
                 scanned.append(index + 1)
+            pages.append(lines)
             if ruled and lines and len(tables) < _MOST_TABLE_PAGES:
                 tables[index] = []
+        recognised = recognise_pages(document, scanned, tell)
+        for number, seen in recognised.items():
+            # What little text a scanned page has (a stamp, a page number) stands on its picture too.
+            pages[number - 1] = seen or pages[number - 1]
         title = document.get_metadata_dict().get("Title", "") if document else ""
     finally:
         document.close()
     characters = "".join(line.text for lines in pages for line in lines)
+    scanned = [number for number in scanned if number not in recognised and not pages[number - 1]]
     notes = _notes(scanned, unread)
     if not characters.strip():
         if scanned:
             raise DataMistake(
                 f"all of its {len(pages)} page(s) are pictures without text (a scan)",
-                tip="run a text recognition (OCR) over it and save it as a PDF with text",
+                tip="pip install 'tunewise[ocr]' to have them recognised",
             )
         raise DataMistake(f"none of its {len(pages)} page(s) holds text", tip=_AGAIN)
     unmapped = len(_UNMAPPED.findall(characters))
@@ -78,7 +87,8 @@ def read_pdf(data: bytes, passwords: Sequence[str] = ()) -> Draft:
     return assemble(blocks, title=_title(title, blocks), notes=notes)
 
 
-def _open(data: bytes, passwords: Sequence[str]) -> tuple[Any, str | None]:
+def open_pdf(data: bytes, passwords: Sequence[str]) -> tuple[Any, str | None]:
+    """The PDF as pdfium opens it and the password that opened it; DataMistake when nothing opens it."""
     import pypdfium2 as pdfium
 
     if not data:
@@ -118,7 +128,8 @@ def _outline(document: Any) -> dict[str, int]:
 def _notes(scanned: list[int], unread: list[int]) -> list[str]:
     notes = []
     if scanned:
-        notes.append(f"{_numbers(scanned)} without text (a scan): run OCR over the file; the other pages were read")
+        way = "pip install 'tunewise[ocr]' to have it recognised"
+        notes.append(f"{_numbers(scanned)} without text (a scan): {way}; the other pages were read")
     if unread:
         notes.append(f"{_numbers(unread)} could not be read (damaged); the other pages were read")
     return notes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 from tunewise.errors import DataMistake
@@ -27,28 +28,45 @@ _SILENT = frozenset((
     "input", "textarea",
 ))
 _BOILERPLATE = frozenset(("nav", "footer", "aside", "form", "menu"))
+_DEEPEST = 400
 _KEPT_SHARE = 0.6
+_MENU = 0.5
+"""Share of letters in links from which a block is a menu."""
 
 
 def read_html(data: bytes) -> Draft:
     """HTML bytes → Draft; raises DataMistake when the page holds no text."""
+    source, page = _parsed(data)
+    title = _title(page)
+    blocks = _article(source, *_walk_page(page))
+    if not blocks:
+        raise DataMistake("the page holds no text", tip="save the page after its scripts have run, or as PDF")
+    return assemble(blocks, title=title)
+
+
+def page_blocks(data: bytes, *, encoding: str = "") -> list[Block]:
+    """All blocks of an HTML page that is known to be an article as a whole: a chapter of a book, a message."""
+    blocks, _ = _walk_page(_parsed(data, encoding)[1])
+    if not blocks:
+        raise DataMistake("the page holds no text", tip="save the page again")
+    return blocks
+
+
+def _parsed(data: bytes, encoding: str = "") -> tuple[str, Any]:
+    """Its source, and its tree."""
     import lxml.html
     from lxml.etree import ParserError
 
     if not data.strip():
         raise DataMistake("the file is empty", tip="save the page again, or take the file away")
-    source = clean(_decode(data))
+    source = clean(data.decode(encoding, "replace") if encoding else _decode(data))
     # lxml refuses a declared encoding in a text that is already decoded.
     source = re.sub(r"^\s*<\?xml[^>]*\?>", "", source)
     try:
         page = lxml.html.document_fromstring(source, parser=lxml.html.HTMLParser(encoding=None, huge_tree=True))
     except (ParserError, ValueError) as error:
         raise DataMistake(f"it is not an HTML page: {error}", tip="open it in a browser and save it again") from error
-    title = _title(page)
-    blocks = _article(source, _walk_page(page))
-    if not blocks:
-        raise DataMistake("the page holds no text", tip="save the page after its scripts have run, or as PDF")
-    return assemble(blocks, title=title)
+    return source, page
 
 
 def _decode(data: bytes) -> str:
@@ -71,10 +89,12 @@ def _title(page: Any) -> str:
     return ""
 
 
-def _article(source: str, blocks: list[Block]) -> list[Block]:
-    """The blocks from the first to the last that trafilatura takes for the article, with the headings above.
+def _article(source: str, blocks: list[Block], links: list[float]) -> list[Block]:
+    """The blocks of the article; `links` is the share of each block's letters that stand in links.
 
-    It only chooses where to begin and to end: its own output loses headings and merged cells.
+    trafilatura says where the article begins and ends; it only chooses that, because its own output loses headings,
+    lists and merged cells. It is cautious at both ends, so the blocks next to them are taken too until menus begin:
+    blocks that are mostly links. Nothing between the ends is taken away.
     """
     import trafilatura
 
@@ -86,13 +106,14 @@ def _article(source: str, blocks: list[Block]) -> list[Block]:
     chosen = _letters(found or "")
     if not chosen:
         return blocks
-    kept = [_letters(block.text)[:400] in chosen for block in blocks]
+    kept = [bool(letters := _letters(block.text)[:400]) and letters in chosen for block in blocks]
     if not any(kept):
         return blocks
     first, last = kept.index(True), len(kept) - 1 - kept[::-1].index(True)
-    # Headings right above the first part belong to it; nothing between the first and the last is taken away.
-    while first and blocks[first - 1].level:
+    while first and links[first - 1] < _MENU:
         first -= 1
+    while last + 1 < len(blocks) and links[last + 1] < _MENU:
+        last += 1
     article = blocks[first : last + 1]
     letters = sum(len(block.text) for block in blocks)
     return article if sum(len(block.text) for block in article) >= _KEPT_SHARE * letters else blocks
@@ -102,7 +123,8 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text))
 
 
-def _walk_page(page: Any) -> list[Block]:
+def _walk_page(page: Any) -> tuple[list[Block], list[float]]:
+    """The blocks of a page and for each the share of its letters that stand in links."""
     from lxml_html_clean import Cleaner
 
     cleaner = Cleaner(
@@ -118,72 +140,107 @@ def _walk_page(page: Any) -> list[Block]:
         safe_attrs_only=False,
     )
     page = cleaner.clean_html(page)
-    for element in list(page.iter()):
-        if isinstance(element.tag, str) and element.tag in _BOILERPLATE and element.getparent() is not None:
+    whole = _weight(page)
+    for element in list(page.iter(*_BOILERPLATE)):
+        # Some programs put all of a page into one form: what holds most of the words is no boilerplate.
+        if element.getparent() is not None and _weight(element) <= _MENU * whole:
             element.drop_tree()
     body = page.find("body")
-    return _blocks(body if body is not None else page)
+    walked = _Walk()
+    walked.walk(body if body is not None else page)
+    walked.flush()
+    return _join_lists(walked.blocks, walked.links)
+
+
+def _weight(element: Any) -> int:
+    return sum(len(text.strip()) for text in element.itertext(with_tail=False) if isinstance(text, str))
 
 
 # ------------------------------------------------------------------------------------------------ tree → blocks
 
 
-def _blocks(root: Any) -> list[Block]:
-    """Blocks of an HTML tree in the order of the page."""
-    blocks: list[Block] = []
-    running: list[str] = []
+class _Walk:
+    """Blocks of an HTML tree in the order of the page, and for each the share of its letters that stand in links."""
 
-    def flush(prefix: str = "") -> None:
-        # "\0" is a forced line end; two of them part paragraphs, as pages without <p> do.
-        for part in re.split(r"\0\s*\0", "".join(running)):
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.links: list[float] = []
+        self.running: list[tuple[str, bool]] = []
+        self.pending = ""
+        """The sign of a list item that has not been written yet."""
+        self.numbers: dict[Any, int] = {}
+        """The number of the last item of each numbered list."""
+
+    def flush(self) -> None:
+        """Close the paragraph that runs. "\0" is a forced line end; two of them part paragraphs, as without <p>."""
+        running, self.running = self.running, []
+        linked = sum(len(text.strip()) for text, inside in running if inside)
+        letters = sum(len(text.strip(" \n\t\0")) for text, _ in running)
+        for part in re.split(r"\0\s*\0", "".join(text for text, _ in running)):
             if text := "\n".join(filter(None, map(one_line, part.split("\0")))):
-                blocks.append(Block(prefix + text))
-        running.clear()
+                self.add(Block(self.pending + text), linked / max(letters, 1))
+                self.pending = ""
 
-    def walk(element: Any, prefix: str, depth: int) -> None:
+    def add(self, block: Block, linked: float = 0.0) -> None:
+        self.blocks.append(block)
+        self.links.append(linked)
+
+    def sign(self, item: Any) -> str:
+        """What stands before a list item: its number where it has one."""
+        above = item.getparent()
+        if above is None or above.tag != "ol":
+            return "- "
+        following = self.numbers[above] + 1 if above in self.numbers else _number(above.get("start"))
+        self.numbers[above] = _number(item.get("value")) if item.get("value") else following
+        return f"{self.numbers[above]}. "
+
+    def walk(self, element: Any, depth: int = 0, lists: int = 0, inside: bool = False) -> None:
+        """Add what stands in `element`; `lists` counts the lists around it, `inside`: it stands in a link."""
         tag = element.tag if isinstance(element.tag, str) else ""
         if not tag or tag in _SILENT:
             return
         if tag in ("sup", "br"):
-            running.append("\0" if tag == "br" else _words(element))
+            self.running.append(("\0" if tag == "br" else _words(element), inside))
             return
-        level = int(tag[1]) if re.fullmatch("h[1-6]", tag) else 0
-        if level:
-            flush(prefix)
+        if re.fullmatch("h[1-6]", tag):
+            self.flush()
             if text := one_line(_words(element)):
-                blocks.append(Block(text, level=level))
+                self.add(Block(text, level=int(tag[1])))
             return
         if tag == "table" and not element.xpath(".//table"):
-            flush(prefix)
-            _table(element, blocks)
+            self.flush()
+            links = sum(_weight(link) for link in element.iter("a"))
+            for block in _table(element):
+                self.add(block, links / max(_weight(element), 1))
             return
         if tag == "pre" or (tag == "code" and "\n" in "".join(element.itertext())):
-            flush(prefix)
-            blocks.append(Block("".join(element.itertext()).strip("\n")))
+            self.flush()
+            self.add(Block("".join(element.itertext()).strip("\n")))
             return
-        inner = "- " if tag == "li" else "" if tag in _BLOCKS and tag not in ("p", "div", "span") else prefix
         if tag in _BLOCKS:
-            flush(prefix)
-        running.append(element.text or "")
+            self.flush()
+        if tag == "li":
+            self.pending = "  " * max(0, lists - 1) + self.sign(element)
+        inside = inside or tag == "a"
+        lists += tag in ("ul", "ol")
+        self.running.append((element.text or "", inside))
         for child in element:
-            if depth < 400:
-                walk(child, inner, depth + 1)
+            if depth < _DEEPEST:
+                self.walk(child, depth + 1, lists, inside)
             elif isinstance(child.tag, str):
-                running.append(" ".join(child.itertext()))
+                self.running.append((" ".join(child.itertext()), inside))
             # The tail belongs to this element, not to the child.
-            running.append(child.tail or "")
+            self.running.append((child.tail or "", inside))
         if tag in _BLOCKS:
-            flush(inner)
-
-    walk(root, "", 0)
-    flush()
-    return _join_lists(blocks)
+            self.flush()
+        if tag == "li":
+            self.pending = ""
 
 
-def _table(element: Any, blocks: list[Block]) -> None:
+def _table(element: Any) -> Iterator[Block]:
     for caption in element.xpath("./caption"):
         if text := one_line("".join(caption.itertext())):
-            blocks.append(Block(text))
+            yield Block(text)
     rows: list[list[tuple[str, int, int]]] = []
     for row in element.xpath(".//tr"):
         cells = [
@@ -193,14 +250,14 @@ def _table(element: Any, blocks: list[Block]) -> None:
         if cells:
             rows.append(cells)
     if max((sum(bool(text) for text, _, _ in row) for row in rows), default=0) > 1:
-        blocks.append(Block(pipe_table(grid(rows))))
+        yield Block(pipe_table(grid(rows)))
     else:
         # A table with one cell in a row is a frame, not a table.
-        blocks.extend(Block(text) for row in rows for text, _, _ in row if text)
+        yield from (Block(text) for row in rows for text, _, _ in row if text)
 
 
 def _number(value: str | None) -> int:
-    return max(int(value), 1) if value and value.isdigit() and len(value) < 6 else 1
+    return max(int(value), 1) if value and re.fullmatch("[0-9]{1,5}", value) else 1
 
 
 def _words(element: Any) -> str:
@@ -215,12 +272,19 @@ def _words(element: Any) -> str:
     return raised(text) if element.tag == "sup" else f" {text} " if element.tag in _BLOCKS else text
 
 
-def _join_lists(blocks: list[Block]) -> list[Block]:
+_ITEM = re.compile(r" *(?:- |\d{1,5}\. )")
+
+
+def _join_lists(blocks: list[Block], links: list[float]) -> tuple[list[Block], list[float]]:
     """Items of one list stand on neighbouring lines, so that the list stays one paragraph."""
     joined: list[Block] = []
-    for block in blocks:
-        if joined and block.text.startswith("- ") and joined[-1].text.startswith("- ") and not block.level:
+    shares: list[float] = []
+    for block, share in zip(blocks, links, strict=True):
+        if joined and not block.level and _ITEM.match(block.text) and _ITEM.match(joined[-1].text):
+            before, more = len(joined[-1].text), len(block.text)
+            shares[-1] = (shares[-1] * before + share * more) / (before + more)
             joined[-1] = Block(joined[-1].text + "\n" + block.text)
         else:
             joined.append(block)
-    return joined
+            shares.append(share)
+    return joined, shares

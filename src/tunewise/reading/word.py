@@ -9,19 +9,18 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table, raised
 from tunewise.reading.numbering import Numbering
+from tunewise.reading.package import DAMAGED, open_package, without_entities
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _STRICT = b"http://purl.oclc.org/ooxml/"
-_LARGEST = 512 << 20
 _HEADING = re.compile(r"(?:heading|标题|標題|überschrift|titre|título)\s*([1-9])", re.IGNORECASE)
 _SKIPPED = frozenset(
     (
@@ -77,37 +76,13 @@ def _open(data: bytes) -> Any:
     from lxml.etree import XMLSyntaxError
 
     again = "open it in Word and save it again as .docx"
-    if not data:
-        raise DataMistake("the file is empty (0 bytes)", tip="copy it again from where it came from")
-    if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise DataMistake(
-            "it is an old Word file (.doc) or protected by a password", tip="save it as .docx without a password"
-        )
+    package = open_package(data, suffix=".docx", program="Word")
+    without_entities(package, program="Word")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as package:
-            if sum(info.file_size for info in package.infolist()) > _LARGEST:
-                raise DataMistake(f"unpacked it is larger than {_LARGEST >> 20} MiB", tip="split the document")
-            broken = package.testzip()
-            if broken:
-                raise DataMistake(f"the file is damaged (its part {broken} is not what was saved)", tip=again)
-            if any(_STRICT in package.read(name)[:4096] for name in package.namelist() if name == "word/document.xml"):
-                data = _transitional(package)
+        if any(_STRICT in package.read(name)[:4096] for name in package.namelist() if name == "word/document.xml"):
+            data = _transitional(package)
         return docx.Document(io.BytesIO(data))
-    except zipfile.BadZipFile as error:
-        raise DataMistake(
-            "the file is damaged or cut off (a .docx is a zip archive, this is none)", tip=again
-        ) from error
-    except (
-        OpcError,
-        PackageNotFoundError,
-        KeyError,
-        ValueError,
-        XMLSyntaxError,
-        EOFError,
-        NotImplementedError,
-        zipfile.LargeZipFile,
-        zlib.error,
-    ) as error:
+    except (OpcError, PackageNotFoundError, XMLSyntaxError, *DAMAGED) as error:
         raise DataMistake(f"the Word file is damaged: {one_line(str(error))[:120]}", tip=again) from error
 
 

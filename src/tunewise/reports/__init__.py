@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from tunewise.reports.page import html
 from tunewise.reports.plain import markdown, row, terminal
-from tunewise.reports.schema import SCHEMA, as_json
+from tunewise.reports.schema import SCHEMA, as_json, plain
 
-__all__ = ["SCHEMA", "as_json", "html", "markdown", "row", "terminal"]
+__all__ = ["SCHEMA", "as_json", "html", "markdown", "plain", "row", "terminal"]

@@ -62,6 +62,7 @@ GROUPS: dict[str, Say] = {
     "style": Say("Form and terms", "格式与术语"),
     "speed": Say("Speed and tokens", "速度与词元"),
     "cost": Say("Set-up and cost", "构建与成本"),
+    "care": Say("To look after", "维护"),
     "verdict": Say("Verdict", "判定"),
 }
 
@@ -99,6 +100,7 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
     ]
     totals: Mapping[str, float] = recommendation.total_cost if recommendation else {}
     rest = [
+        *_care(recommendation),
         Column(
             "seconds_p50",
             "speed",
@@ -193,6 +195,19 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
             4,
         ),
         Column(
+            "seed_sd",
+            "quality",
+            Say("Seed sd", "种子标准差"),
+            Say(
+                "Standard deviation of quality over training seeds: luck in training; intervals are luck in questions.",
+                "不同训练种子之间质量的标准差：训练的偶然性；区间反映的是题目的偶然性。",
+            ),
+            lambda s: s.seed_sd,
+            points,
+            None,
+            28,
+        ),
+        Column(
             "against_best",
             "verdict",
             Say("Against the best", "与最佳相比"),
@@ -220,8 +235,49 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
         c
         for c in rest
         if c.key in ("seconds_p50", "seconds_p95")
+        or (c.group == "care" and any(c.of(s) is not None for s in comparison.standings))
         or any(c.number(s) for s in comparison.standings)
         or (c.group == "verdict" and any(c.of(s) is not None for s in comparison.standings))
     ]
     order = list(GROUPS)
     return sorted([*known, *extra, *rest], key=lambda column: order.index(column.group))
+
+
+def _care(recommendation: Recommendation | None) -> list[Column]:
+    """What there is to build and look after, counted; the probability of being on the front; forgetting."""
+    parts = recommendation.assemblies if recommendation else {}
+    front = recommendation.front if recommendation else {}
+
+    def count(name: str) -> Callable[[Standing], Value]:
+        def of(standing: Standing) -> Value:
+            value = getattr(parts[standing.approach.name], name) if standing.approach.name in parts else None
+            return None if value is None else float(value)
+
+        return of
+
+    counted = (
+        ("artefacts", Say("Artefacts", "构件"), Say(
+            "Things that have to be built and kept: template, model, index, embedder, adapter, examples.",
+            "需要构建并保存的东西：模板、模型、索引、嵌入模型、适配器、示例。"), False),
+        ("services", Say("Services", "服务"), Say(
+            "What has to run to answer: a model, an index, a far endpoint.",
+            "作答时需要运行的东西：模型、索引、远端服务。"), False),
+        ("update_steps", Say("Steps to update", "更新步数"), Say(
+            "Steps until one changed fact is in the answers: 1 ingest; 3 label, train, roll out; 0 never.",
+            "一条事实改变后要做几步才能进入答案：1 为重新导入；3 为标注、训练、上线；0 为不会进入。"), None),
+        ("labels", Say("Labels", "标注"), Say(
+            "Questions with answers that somebody had to write for it.", "需要人工写好答案的题目数。"), False),
+    )
+    found = [Column(key, "care", label, explain, count(key), number, better, 21)
+             for key, label, explain, better in counted]
+    found.append(Column(
+        "front", "verdict", Say("On the front", "在前沿上"),
+        Say("Probability that no other approach is both cheaper and at least as good (bootstrap).",
+            "没有其他方案既更便宜又不差的概率（自助法）。"),
+        lambda s: front.get(s.approach.name), percent, None, 22))
+    found.append(Column(
+        "forgetting", "care", Say("Forgetting", "遗忘"),
+        Say("Change of accuracy on what the base model knew before it was tuned, in points.",
+            "对基座模型原本会的题目，微调后准确率的变化（分）。"),
+        lambda s: s.forgetting, points, True, 23, True))
+    return found

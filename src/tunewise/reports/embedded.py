@@ -10,7 +10,7 @@ from typing import Any
 
 from tunewise.nouns import Answer, Comparison, Question, Row
 from tunewise.reports.schema import plain, status
-from tunewise.reports.words import usable
+from tunewise.reports.words import stratum_words, usable
 
 
 def _number(value: float) -> float:
@@ -117,5 +117,10 @@ def embedded(comparison: Comparison, choice: str | None) -> dict[str, Any]:
         "choice": choice,
         "metric": comparison.metric,
         "questions": questions,
+        # Need, kind and language are filters of their own.
+        "strata": {key: list(places) for key, places in comparison.places.items()
+                   if not key.startswith(("need=", "kind=", "language=")) and len(places) < len(questions)},
+        "words": {key: [" · ".join(side) for side in zip(*stratum_words(key), strict=True)]
+                  for key in comparison.places},
         "passages": passages,
     }

@@ -6,6 +6,7 @@ importance for a narrow terminal, whether its interval is shown). The definition
 
 from __future__ import annotations
 
+from tunewise.reports.finer import FINER
 from tunewise.reports.words import Say
 
 METRICS: tuple[tuple[str, str, Say, Say, str, bool | None, int, bool], ...] = (
@@ -220,4 +221,5 @@ METRICS: tuple[tuple[str, str, Say, Say, str, bool | None, int, bool], ...] = (
         11,
         False,
     ),
+    *FINER,
 )

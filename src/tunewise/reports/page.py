@@ -16,7 +16,8 @@ from importlib.resources import files
 from typing import Any
 
 from tunewise.nouns import Comparison, Needs, Recommendation, to_json
-from tunewise.reports import plots, story, tables
+from tunewise.reports import decision, plots, story, tables
+from tunewise.reports.curves import learning
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
@@ -136,6 +137,7 @@ def answer(comparison: Comparison, recommendation: Recommendation | None, needs:
         if null is not None and null.verdict != "not distinguishable"
         else ""
     )
+    alarm += "".join(f'<p class="caution" role="note">{both(said)}</p>' for said in decision.warnings(recommendation))
     card = (
         f'<div class="verdict-card"><p class="kicker">{both(kicker)}</p><h1 id="headline">'
         f"{_emphasised(story.headline(comparison, recommendation), name)}</h1>"
@@ -165,9 +167,17 @@ def answer(comparison: Comparison, recommendation: Recommendation | None, needs:
     flips = _list(
         Say("What would change it", "什么会改变选择"), [both(r) for r in story.flips(recommendation)], cls="flips"
     )
+    front = [both(said) for said in decision.front(recommendation)]
+    leads = [both(said) for said in decision.where(recommendation)[:4]]
+    routed = [both(said) for said in decision.router(recommendation)]
+    guess = [both(said) for said in decision.guess(recommendation)]
+    flips += _list(Say("Where others lead", "其他方案领先之处"), leads)
     aside = (
         _list(Say("Best for each need", "各需求最佳"), need_rows, cls="byneed")
         + _list(Say("Runner-up", "次选"), runner)
+        + _list(Say("On the Pareto front", "帕累托前沿"), front)
+        + _list(Say("A router by question type", "按题分流"), routed)
+        + _list(Say("The first guess", "初步猜测"), guess)
         + _list(Say("Excluded by your needs", "因需求被排除"), gates)
     )
     return f'{card}<div class="because"><div>{why}{flips}</div><div class="aside">{aside}</div></div>'
@@ -179,6 +189,7 @@ def _figures(comparison: Comparison, recommendation: Recommendation | None, need
         plots.forest(comparison, recommendation, needs),
         plots.outcomes(comparison, recommendation),
         cost_by_volume(comparison, recommendation, needs),
+        learning(comparison),
         plots.needs_dots(comparison, recommendation),
         tables.heat(comparison, recommendation),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from tunewise.nouns import Comparison, Needs, Recommendation, Standing
-from tunewise.reports import story
+from tunewise.reports import decision, story
 from tunewise.reports.columns import Column, columns
 from tunewise.reports.words import Say, cut, number, one_line, percent, width
 
@@ -25,6 +25,12 @@ _LABELS = {
     "power": Say("What it can show", "能显示什么"),
     "null": Say("Self-test", "自检"),
     "notes": Say("Notes", "说明"),
+    "warning": Say("Careful", "注意"),
+    "front": Say("Pareto front", "帕累托前沿"),
+    "where": Say("Others lead on", "其他方案领先处"),
+    "router": Say("A router", "分流"),
+    "even": Say("Cost by volume", "不同用量的成本"),
+    "guess": Say("First guess", "初步猜测"),
     "title": Say("Comparison", "比较"),
     "recommendation": Say("Recommendation", "推荐"),
     "measured": Say("How it was measured", "如何测量"),
@@ -109,6 +115,7 @@ def terminal(
     lines.append("")
     if recommendation is not None:
         add("sure", [story.sure(recommendation)] if recommendation.choice else [])
+        add("warning", decision.warnings(recommendation))
         add("why", story.reasons(recommendation))
         if choice and story.total(recommendation, choice):
             span = story.cost_span(needs)
@@ -124,6 +131,10 @@ def terminal(
         )
         add("rejected", [f"{name}: {why}" for name, why in recommendation.rejected.items()])
         add("flips", story.flips(recommendation))
+        add("front", decision.front(recommendation))
+        add("where", decision.where(recommendation)[:3])
+        add("router", decision.router(recommendation))
+        add("guess", decision.guess(recommendation))
     add("power", [story.power(comparison)])
     add("null", [story.self_test(comparison)])
     add("notes", list(comparison.notes))
@@ -188,7 +199,16 @@ def markdown(
             ],
         )
         out += bullets("rejected", [f"{name}: {why}" for name, why in recommendation.rejected.items()])
-        out += bullets("flips", [text.in_(language) for text in story.flips(recommendation)])
+        for label, said in (
+            ("flips", story.flips),
+            ("warning", decision.warnings),
+            ("front", decision.front),
+            ("where", decision.where),
+            ("router", decision.router),
+            ("even", decision.break_even),
+            ("guess", decision.guess),
+        ):
+            out += bullets(label, [text.in_(language) for text in said(recommendation)])
     shown = columns(comparison, recommendation)
     out += [
         f"## {say('title')}",

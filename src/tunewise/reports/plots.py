@@ -55,14 +55,18 @@ def _label(index: int, choice: str | None, standing: Standing) -> str:
 
 
 def quality_cost(comparison: Comparison, recommendation: Recommendation | None, needs: Needs | None) -> Figure | None:
-    """Quality against what 1,000 answers cost (seconds per answer where no price is known), with the Pareto front."""
-    price = needs.price_cpu_hour if needs else 0.0
+    """Quality against total cost (seconds per answer where no cost is known), with the Pareto front and, in the
+    labels of the marks, the probability of being on it."""
+    totals = recommendation.total_cost if recommendation else {}
+    price = any(usable(value) and value > 0 for value in totals.values())
+    shares = recommendation.front if recommendation and price else {}
     choice = recommendation.choice if recommendation else None
     spots = []
     for i, s in enumerate(comparison.standings):
-        estimate, took = _main(s, comparison.metric), per_answer_seconds(comparison, s)
+        estimate = _main(s, comparison.metric)
+        took = totals.get(s.approach.name, float("nan")) if price else per_answer_seconds(comparison, s)
         if estimate and usable(took):
-            spots.append((i, s, estimate, took / 3.6 * price if price > 0 else took))
+            spots.append((i, s, estimate, took))
     if not spots:
         return None
     w, h, left, right, top, bottom = 560, 400, 52, 24, 16, 52
@@ -84,19 +88,16 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
     body += [svg.text(x(v), h - bottom + 18, tick(v), "tick", "middle") for v in marks]
     body.append(svg.line(left, h - bottom, w - right, h - bottom, "axis"))
     axis = (
-        Say("Cost of 1,000 answers →", "每千次作答成本 →")
-        if price > 0
+        Say(f"Total cost of {needs.months if needs else 12} months →", f"{needs.months if needs else 12} 个月总成本 →")
+        if price
         else Say("Mean seconds per answer →", "每答平均秒数 →")
     )
     body += [
         svg.text(w - right, h - 10, axis, "label", "end"),
         svg.text(14, top, Say("Quality ↑", "质量 ↑"), "label", "end", turn=True),
     ]
-    front = [
-        p
-        for p in sorted(spots, key=lambda p: (p[3], -p[2].mean))
-        if not any((q[3] <= p[3] and q[2].mean > p[2].mean) or (q[3] < p[3] and q[2].mean >= p[2].mean) for q in spots)
-    ]
+    on = recommendation.on_front if recommendation and price else ()
+    front = sorted((p for p in spots if p[1].approach.name in on), key=lambda p: (p[3], p[2].mean))
     steps: list[tuple[float, float]] = []
     for _, _, estimate, cost in front:
         steps += [(x(cost), steps[-1][1] if steps else y(floor)), (x(cost), y(estimate.mean))]
@@ -116,14 +117,15 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
                 y(e.mean),
                 6,
                 f"dot s{i % 8}" + (" chosen" if name == choice else ""),
-                f"{name}: {story.interval(e)}",
+                f"{name}: {story.interval(e)}" + (f", {percent(shares[name])}" if name in shares else ""),
             ),
             svg.text(tx, at, name, _label(i, choice, s), anchor),
         ]
     best, cheap = max(spots, key=lambda p: p[2].mean), min(spots, key=lambda p: p[3])
+    months = needs.months if needs else 12
     verb, unit = (
-        ("costs", Say("per 1,000 answers", "每千次作答成本"))
-        if price > 0
+        ("costs", Say(f"over {months} months", f"{months} 个月成本"))
+        if price
         else ("takes", Say("seconds per answer", "每答秒数"))
     )
     if best[1] is cheap[1]:
@@ -134,8 +136,8 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
         times = best[3] / cheap[3] if cheap[3] > 0 else 0
         ratio = (
             Say(
-                f", {times:.1f} times as much as {cheap[1].approach.name}",
-                f"，是 {cheap[1].approach.name} 的 {times:.1f} 倍",
+                f", {number(times)} times as much as {cheap[1].approach.name}",
+                f"，是 {cheap[1].approach.name} 的 {number(times)} 倍",
             )
             if times
             else Say("", "")
@@ -144,11 +146,15 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
             f"{best[1].approach.name} answers best and {verb} {number(best[3])} {unit.en}{ratio.en}.",
             f"{best[1].approach.name} 质量最高，{unit.zh} {number(best[3])}{ratio.zh}。",
         )
-    names = listing([p[1].approach.name for p in front])
-    what = Say(
-        f"Bars: 95 % intervals. Line: the Pareto front ({names.en}); nothing else is both cheaper and better.",
-        f"竖线：95 % 区间。折线：帕累托前沿（{names.zh}），没有既更便宜又更好的。",
+    names = listing([f"{p[1].approach.name} {percent(shares[p[1].approach.name])}" for p in front
+                     if p[1].approach.name in shares], most=8)
+    line = (
+        Say(f" Line: the Pareto front, with the probability of being on it: {names.en}.",
+            f"折线：帕累托前沿，及各方案在其上的概率：{names.zh}。")
+        if front
+        else Say("", "")
     )
+    what = Say(f"Bars: 95 % intervals.{line.en}", f"竖线：95 % 区间。{line.zh}")
     return Figure("cost", takeaway, what, svg.svg(w, h, takeaway, body))
 
 

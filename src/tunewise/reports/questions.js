@@ -7,7 +7,7 @@
   const KINDS = { facts: ["facts", "事实"], form: ["form", "格式"], terms: ["terms", "术语"], en: ["English", "英文"], zh: ["Chinese", "中文"] };
   const word = (table, key) => (Object.hasOwn(table, key) ? say(...table[key]) : key);
   const matrix = $("matrix"), rows = $("rows"), heads = $("heads"), detail = $("detail"), find = $("find");
-  const state = { show: "all", pattern: null, need: "", kind: "", language: "", right: "", wrong: "", list: [], at: 0 };
+  const state = { show: "all", pattern: null, need: "", kind: "", language: "", stratum: "", right: "", wrong: "", list: [], at: 0 };
 
   const make = (tag, cls, text) => {
     const node = document.createElement(tag);
@@ -23,10 +23,13 @@
 
   // ---- which questions are shown
   const failing = () => data.choice || names[0];
+  const sets = {};
+  const members = (key) => sets[key] || (sets[key] = new Set(data.strata[key].map((place) => data.questions[place])));
   function wanted(question) {
     if (state.need && question.need !== state.need) return false;
     if (state.kind && question.kind !== state.kind) return false;
     if (state.language && question.language !== state.language) return false;
+    if (state.stratum && !members(state.stratum).has(question)) return false;
     if (state.right !== "" && statusOf(question, names[state.right]) !== "right") return false;
     if (state.wrong !== "" && ["right", "none"].includes(statusOf(question, names[state.wrong]))) return false;
     if (state.show === "failures" && ["right", "none"].includes(statusOf(question, failing()))) return false;
@@ -195,6 +198,8 @@
   const distinct = (key) => [...new Set(data.questions.map((question) => question[key]))].sort().map((value) => [value, word(KINDS, value)]);
   function controls() {
     for (const key of ["need", "kind", "language"]) { options($(key), distinct(key), say("all", "全部")); $(key).parentElement.hidden = $(key).options.length < 3; }
+    options($("stratum"), Object.keys(data.strata).map((key) => [key, data.words[key][language() === "zh" ? 1 : 0]]), say("all", "全部"));
+    $("stratum").parentElement.hidden = $("stratum").options.length < 2;
     for (const key of ["right", "wrong"]) { options($(key), names.map((name, index) => [String(index), name]), say("any", "不限")); $(key).parentElement.hidden = names.length < 2; }
     $("of").textContent = names.length > 1 ? say(" of ", "：") + failing() : "";
     heads.style.gridTemplateColumns = template();
@@ -202,7 +207,7 @@
     heads.replaceChildren(make("span", "", say("Question", "题目")), make("span", "", say("Need · kind", "需求 · 题型")), ...names.map((name) => { const head = make("span", "", name); head.title = name; return head; }));
     for (const head of heads.children) head.setAttribute("role", "columnheader");
   }
-  for (const key of ["need", "kind", "language", "right", "wrong"]) $(key).addEventListener("change", () => { state[key] = $(key).value; filter(true); });
+  for (const key of ["need", "kind", "language", "stratum", "right", "wrong"]) $(key).addEventListener("change", () => { state[key] = $(key).value; filter(true); });
   for (const button of document.querySelectorAll("[data-show]")) {
     button.addEventListener("click", () => {
       state.show = button.dataset.show;
@@ -213,7 +218,7 @@
   const form = document.querySelector(".filters");
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => {
-    Object.assign(state, { pattern: null, need: "", kind: "", language: "", right: "", wrong: "" });
+    Object.assign(state, { pattern: null, need: "", kind: "", language: "", stratum: "", right: "", wrong: "" });
     document.querySelector("[data-show=all]").click();
   }));
   let waiting = 0, frame = 0;

@@ -146,6 +146,9 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
         f'<th scope="col"{" class=chosen" if s.approach.name == choice else ""}>{name_of(s, i, None)}</th>'
         for i, s in enumerate(comparison.standings)
     )
+    # A split with one side (all questions in one language) repeats the whole.
+    sides = [stratum_words(name)[0] for name in names]
+    names = [name for name, side in zip(names, sides, strict=True) if sides.count(side) > 1] or names
     ordered = sorted(names, key=lambda n: (_order(n), n))
     bodies, widest = [], None
     for what, group in groupby(ordered, key=lambda n: stratum_words(n)[0]):
@@ -170,7 +173,7 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
                     cells.append(f"<td>{NOTHING}</td>")
                     continue
                 step = min(9, max(0, int(estimate.mean * 10)))
-                lead = " top" if len(known) > 1 and estimate.mean == top[0] else ""
+                lead = " top" if len(known) > 1 and estimate.mean == top[0] > bottom[0] else ""
                 cells.append(
                     f'<td class="h{step}{lead}" title="{escape(story.interval(estimate))}">'
                     f"{100 * estimate.mean:.0f}</td>"
@@ -217,7 +220,8 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
 
 def _order(stratum: str) -> int:
     """Needs first, then documents, language, kind, and what the user named."""
-    for position, start in enumerate(("need", "doc", "seen", "lang", "kind")):
+    for position, start in enumerate(("need", "doc", "seen", "lang", "answerable", "evidence", "table", "without",
+        "kind")):
         if stratum.startswith(start):
             return position
     return 9

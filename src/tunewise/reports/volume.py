@@ -1,52 +1,36 @@
 """The plot of total cost by volume: which approach is cheapest at how many answers a month, and where that turns.
 
-The money comes from the recommendation's total at the user's volume; the share of it that answers cost is split off by
-the price of the CPU, the rest is fixed. Knows nothing else about prices.
+The lines are the recommendation's bills; nothing here knows a price.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from html import escape
 
-from tunewise.nouns import Comparison, Needs, Recommendation
-from tunewise.reports import story, svg
-from tunewise.reports.plots import Figure, per_answer_seconds
+from tunewise.nouns import Bill, Comparison, Needs, Recommendation
+from tunewise.reports import decision, story, svg
+from tunewise.reports.plots import Figure
+from tunewise.reports.tables import both
 from tunewise.reports.words import Say, rough, tick, usable
 
 
-@dataclass(frozen=True, slots=True)
-class CostLine:
-    """Money over the months of the needs: `fixed` plus `rate` for each answer a month."""
-
-    index: int
-    name: str
-    fixed: float
-    rate: float
-
-    def at(self, volume: float) -> float:
-        """Total at `volume` answers a month."""
-        return self.fixed + self.rate * volume
+def cost_lines(comparison: Comparison, recommendation: Recommendation) -> list[tuple[int, Bill]]:
+    """(place in the standings, bill) of each approach whose cost is known."""
+    places = {s.approach.name: i for i, s in enumerate(comparison.standings)}
+    return [(places[line.name], line) for line in recommendation.bills
+            if line.name in places and usable(line.fixed) and usable(line.rate)]
 
 
-def cost_lines(comparison: Comparison, recommendation: Recommendation, needs: Needs) -> list[CostLine]:
-    """One line for each approach with a known total; it passes through that total at the volume of the needs."""
-    lines = []
-    for i, s in enumerate(comparison.standings):
-        total = recommendation.total_cost.get(s.approach.name)
-        if total is None or not usable(total) or total < 0:
-            continue
-        volume = max(1, needs.answers_per_month)
-        rate = per_answer_seconds(comparison, s) / 3600 * needs.price_cpu_hour * needs.months
-        rate = min(rate, total / volume) if usable(rate) else 0.0
-        lines.append(CostLine(i, s.approach.name, total - rate * volume, rate))
-    return lines
+def at(line: Bill, volume: float) -> float:
+    """Total at `volume` answers a month."""
+    return line.fixed + line.rate * volume
 
 
-def turns(lines: list[CostLine], low: float, high: float) -> list[tuple[float, CostLine]]:
+def turns(lines: list[Bill], low: float, high: float) -> list[tuple[float, Bill]]:
     """The cheapest line from each volume on: [(low, first), (break-even, next), …]; exact crossings."""
-    at, found = low, []
-    current = min(lines, key=lambda c: (c.at(low), c.rate))
+    reached, found = low, []
+    current = min(lines, key=lambda c: (at(c, low), c.rate))
     found.append((low, current))
     while True:
         crossings = [
@@ -54,14 +38,14 @@ def turns(lines: list[CostLine], low: float, high: float) -> list[tuple[float, C
             for other in lines
             if other.rate < current.rate
         ]
-        later = [(v, other) for v, other in crossings if at <= v <= high]
+        later = [(v, other) for v, other in crossings if reached <= v <= high]
         if not later:
             return found
-        at, current = min(later, key=lambda c: (c[0], c[1].rate))
-        found.append((at, current))
+        reached, current = min(later, key=lambda c: (c[0], c[1].rate))
+        found.append((reached, current))
 
 
-def contenders(comparison: Comparison, recommendation: Recommendation, lines: list[CostLine]) -> list[CostLine]:
+def contenders(comparison: Comparison, recommendation: Recommendation, lines: list[Bill]) -> list[Bill]:
     """The lines that the question is about: approaches that no gate excludes and that are not worse than the best."""
     worse = {
         s.approach.name
@@ -75,13 +59,14 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
     """Total cost over the months against answers a month, both logarithmic, with the break-even points."""
     if recommendation is None or needs is None:
         return None
-    lines = cost_lines(comparison, recommendation, needs)
+    placed = cost_lines(comparison, recommendation)
+    lines = [line for _, line in placed]
     low, high = min(100.0, needs.answers_per_month or 100.0), max(1e6, needs.answers_per_month * 10.0)
-    if not lines or max(c.at(high) for c in lines) <= 0:
+    if not lines or max(at(c, high) for c in lines) <= 0:
         return None
     w, h, left, right, top, bottom = 560, 400, 52, 128, 26, 52
-    top_cost = max(c.at(high) for c in lines)
-    least = max(min((c.at(low) for c in lines if c.at(low) > 0), default=top_cost / 1e4), top_cost / 1e5)
+    top_cost = max(at(c, high) for c in lines)
+    least = max(min((at(c, low) for c in lines if at(c, low) > 0), default=top_cost / 1e4), top_cost / 1e5)
     x = svg.logarithmic(low, high, left, w - right)
     y = svg.logarithmic(least / 1.3, top_cost * 1.15, h - bottom, top)
     body = [
@@ -113,22 +98,22 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
     ]
     allowed = contenders(comparison, recommendation, lines)
     volumes = [low * (high / low) ** (i / 60) for i in range(61)]
-    heights = svg.spread([y(c.at(high)) + 4 for c in lines], 15, top + 6, h - bottom)
-    for c, at in zip(lines, heights, strict=True):
+    heights = svg.spread([y(at(c, high)) + 4 for c in lines], 15, top + 6, h - bottom)
+    for (index, c), height in zip(placed, heights, strict=True):
         chosen = " chosen" if c.name == recommendation.choice else " out" if c not in allowed else ""
         body += [
             svg.path(
-                [(x(v), y(max(c.at(v), least / 1.3))) for v in volumes], f"curve s{c.index % 8} d{c.index % 4}{chosen}"
+                [(x(v), y(max(at(c, v), least / 1.3))) for v in volumes], f"curve s{index % 8} d{index % 4}{chosen}"
             ),
-            svg.line(x(high), y(c.at(high)), x(high) + 8, at - 4, "leader"),
-            svg.mark(c.index, x(high) + 15, at - 4, 4, f"dot s{c.index % 8}"),
-            svg.text(x(high) + 24, at, c.name, f"name{chosen} t{c.index % 8}"),
+            svg.line(x(high), y(at(c, high)), x(high) + 8, height - 4, "leader"),
+            svg.mark(index, x(high) + 15, height - 4, 4, f"dot s{index % 8}"),
+            svg.text(x(high) + 24, height, c.name, f"name{chosen} t{index % 8}"),
         ]
     path = turns(allowed, low, high)
     for volume, c in path[1:]:
         body += [
-            svg.mark(0, x(volume), y(max(c.at(volume), least / 1.3)), 7, "even"),
-            svg.text(x(volume), y(max(c.at(volume), least / 1.3)) + 22, tick(rough(volume)), "tick", "middle"),
+            svg.mark(0, x(volume), y(max(at(c, volume), least / 1.3)), 7, "even"),
+            svg.text(x(volume), y(max(at(c, volume), least / 1.3)) + 22, tick(rough(volume)), "tick", "middle"),
         ]
     among = (
         Say(" of the approaches that are good enough", "（在足够好的方案中）")
@@ -153,4 +138,23 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
         "Rings: break-even.",
         "构建、更新与作答合计，货币同价格表。浅色：被排除或差于最佳。圆圈：盈亏平衡点。",
     )
-    return Figure("volume", takeaway, what, svg.svg(w, h, takeaway, body))
+    return Figure("volume", takeaway, what, svg.svg(w, h, takeaway, body) + _table(recommendation))
+
+
+def _table(recommendation: Recommendation) -> str:
+    """The costs at three volumes as numbers, and where each approach is cheaper than the choice, or that it never
+    is."""
+    turn = {one.other: decision.even(one) for one in recommendation.break_even}
+    heads = "".join(f'<th scope="col">{volume:,}</th>' for volume in recommendation.volumes)
+    rows = []
+    for line in recommendation.bills:
+        cells = "".join(f"<td>{escape(decision.cost_at(recommendation, line.name, volume))}</td>"
+                        for volume in recommendation.volumes)
+        chosen = line.name == recommendation.choice
+        said = turn.get(line.name, Say("recommended", "推荐") if chosen else Say("excluded", "已排除"))
+        rows.append(f'<tr{" class=chosen" if chosen else ""}><th scope="row"><bdi>{escape(line.name)}</bdi></th>{cells}'
+                    f'<td class="turn">{both(said)}</td></tr>')
+    first, last = Say("Answers a month", "每月作答数"), Say("Than the recommended one", "与推荐方案相比")
+    return (f'<div class="scroll" role="region" tabindex="0" aria-label="{first.en}" data-aria-label-en="{first.en}" '
+            f'data-aria-label-zh="{first.zh}"><table class="money"><thead><tr><th scope="col">{both(first)}</th>{heads}'
+            f'<th scope="col">{both(last)}</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>')

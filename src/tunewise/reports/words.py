@@ -40,6 +40,9 @@ STRATA: dict[str, Say] = {
     "documents": Say("documents", "文档"),
     "seen": Say("seen in training", "训练见过"),
     "answerable": Say("answerable", "可回答"),
+    "evidence": Say("evidence in", "依据来自"),
+    "table": Say("evidence in a table", "依据在表格中"),
+    "without-documents": Say("answerable without documents", "无文档即可回答"),
 }
 VALUES: dict[str, Say] = {
     **NEEDS,
@@ -52,6 +55,8 @@ VALUES: dict[str, Say] = {
     "answerable": Say("answerable", "可回答"),
     "unanswerable": Say("unanswerable", "不可回答"),
     "fact": Say("fact", "事实题"),
+    "one": Say("one document", "一份文档"),
+    "several": Say("two or more documents", "两份或更多文档"),
     "yes": Say("yes", "是"),
     "no": Say("no", "否"),
 }

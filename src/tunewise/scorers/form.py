@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake, need
 from tunewise.scorers.text import CJK, words
+from tunewise.scorers.values import number_faults
+from tunewise.sentences import sentences
 
-ELSEWHERE = frozenset({"terms"})
+ELSEWHERE = frozenset({"terms", "number", "list", "style"})
 """Names in `Question.rules` that other scorers read."""
 
 
@@ -26,10 +29,22 @@ def _regex(text: str, value: str) -> bool:
     return re.fullmatch(value, text.strip(), re.DOTALL) is not None
 
 
+def plain(value: Any) -> Any:
+    """A rule's value as its file said it: questions keep lists as tuples and objects as JSON text."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # a pattern such as {3} is a text that opens with a brace
+    return value
+
+
 def _json_schema(text: str, value: dict[str, Any]) -> bool:
     jsonschema = need("jsonschema", feature="the rule json_schema", extra="schema")
     try:
-        parsed = json.loads(text)
+        parsed = json.loads(_FENCE.sub("", text.strip()))
     except ValueError:
         return False
     return jsonschema.Draft202012Validator(value).is_valid(parsed)
@@ -37,6 +52,26 @@ def _json_schema(text: str, value: dict[str, Any]) -> bool:
 
 def _starts_with(text: str, value: str | list[str]) -> bool:
     return text.lstrip().startswith((value,) if isinstance(value, str) else tuple(value))
+
+
+_FENCE = re.compile(r"^```(?:json)?\s*\n|\n\s*```$")
+"""Models put JSON into a fence; a reader of the chat sees JSON all the same."""
+
+
+def grade(text: str) -> float:
+    """School years that an English text asks for: the index of Coleman and Liau (1975), from letters and sentences."""
+    parts = [text[a:b] for a, b in sentences(text, 0, len(text))]
+    count = len(re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text))
+    if not count or not parts:
+        return 0.0
+    letters = sum(sign.isalpha() for sign in text)
+    return 0.0588 * 100 * letters / count - 0.296 * 100 * len(parts) / count - 15.8
+
+
+def sentence_words(text: str) -> float:
+    """Mean length of a text's sentences in words (Chinese: characters): the reading level that both languages have."""
+    found = [words(text[a:b]) for a, b in sentences(text, 0, len(text))]
+    return statistics.fmean(found) if found else 0.0
 
 
 def language_of(text: str) -> str:
@@ -50,6 +85,9 @@ def language_of(text: str) -> str:
 RULES: dict[str, tuple[type | tuple[type, ...], Callable[[str, Any], bool]]] = {
     "choices": (list, lambda text, value: text.strip() in value),
     "json_schema": (dict, _json_schema),
+    "max_characters": (int, lambda text, value: len(text.strip()) <= value),
+    "max_grade": ((int, float), lambda text, value: language_of(text) != "zh" and grade(text) <= value),
+    "max_sentence_words": ((int, float), lambda text, value: sentence_words(text) <= value),
     "language": (str, lambda text, value: language_of(text) == value.lower().split("-")[0]),
     "max_lines": (int, lambda text, value: _lines(text) <= value),
     "max_words": (int, lambda text, value: words(text) <= value),
@@ -64,14 +102,19 @@ def check_rules(rules: Sequence[tuple[str, Any]]) -> list[str]:
     """Every fault of a question's rules, in plain words: unknown names, values of a wrong type, broken patterns."""
     faults = []
     for name, value in rules:
+        value = plain(value)
         if name in ELSEWHERE:
+            if name == "number":
+                faults += number_faults(value)
+            elif name in ("list", "style") and not (
+                isinstance(value, list) and value and all(isinstance(item, str) and item.strip() for item in value)
+            ) and not (name == "list" and value is True):
+                faults.append(f"rule {name!r} needs a list of texts, got {value!r}")
             continue
         if name not in RULES:
             faults.append(f"unknown rule {name!r}; known: {', '.join(sorted((*RULES, *ELSEWHERE)))}")
             continue
         wanted = RULES[name][0]
-        if isinstance(value, tuple):
-            value = list(value)
         if not isinstance(value, wanted) or isinstance(value, bool):
             names = [kind.__name__ for kind in (wanted if isinstance(wanted, tuple) else (wanted,))]
             faults.append(f"rule {name!r} needs {' or '.join(names)}, got {value!r}")
@@ -91,7 +134,7 @@ def broken_rules(text: str, rules: Sequence[tuple[str, Any]]) -> list[str]:
     return [
         name
         for name, value in rules
-        if name not in ELSEWHERE and not RULES[name][1](text, list(value) if isinstance(value, tuple) else value)
+        if name not in ELSEWHERE and not RULES[name][1](text, value if name == "regex" else plain(value))
     ]
 
 

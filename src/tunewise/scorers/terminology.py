@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,17 @@ def load_glossary(path: Path) -> tuple[GlossaryEntry, ...]:
 
 def _pattern(phrases: Sequence[str]) -> re.Pattern[str] | None:
     """One pattern for whole phrases, longest first; letters of an alphabet end at word ends, Chinese needs no ends."""
-    parts = []
+    edged = []
     for phrase in sorted({fold(p).strip() for p in phrases if p.strip()}, key=len, reverse=True):
         body = r"\s+".join(re.escape(word) for word in phrase.split())
         before = rf"(?<![^\W{CJK}])" if re.match(rf"[^\W{CJK}]", phrase) else ""
         after = rf"(?![^\W{CJK}])" if re.search(rf"[^\W{CJK}]$", phrase) else ""
-        parts.append(before + body + after)
+        edged.append((before, after, body))
+    # Neighbours share their edges: a thousand look-arounds take seconds to compile.
+    parts = [
+        f"{edges[0]}(?:{'|'.join(body for _, _, body in some)}){edges[1]}"
+        for edges, some in groupby(edged, key=lambda one: one[:2])
+    ]
     return re.compile("|".join(parts)) if parts else None
 
 
@@ -111,12 +117,47 @@ def forbidden(text: str, glossary: Sequence[GlossaryEntry]) -> list[str]:
     return variants.findall(rest)
 
 
-def terms_scores(text: str, required: Sequence[str], glossary: Sequence[GlossaryEntry] = ()) -> dict[str, float]:
-    """`terms`: share of the required terms that the text uses, 0 as soon as it uses a forbidden variant; absent when no
-    term is required."""
-    wanted = [pattern for pattern in (_term_pattern(term) for term in required) if pattern is not None]
-    if not wanted:
-        return {}
+def phrases_in(text: str, glossary: Sequence[GlossaryEntry]) -> frozenset[str]:
+    """The glossary's terms and forbidden variants that a text uses, folded."""
+    terms, variants = _glossary_patterns(tuple(glossary))
     folded = fold(text)
-    share = sum(pattern.search(folded) is not None for pattern in wanted) / len(wanted)
-    return {"terms": 0.0 if forbidden(text, glossary) else share}
+    found = [_space(phrase) for phrase in terms.findall(folded)] if terms else []
+    return frozenset([*found, *(_space(phrase) for phrase in (variants.findall(folded) if variants else ()))])
+
+
+def uses(text: str, phrase: str) -> bool:
+    """Whether a text uses a phrase, as whole words."""
+    pattern = _term_pattern(phrase)
+    return pattern is not None and pattern.search(fold(text)) is not None
+
+
+def _space(phrase: str) -> str:
+    return " ".join(phrase.split())
+
+
+def terms_scores(
+    text: str, required: Sequence[str], glossary: Sequence[GlossaryEntry] = (), expected: Sequence[str] = ()
+) -> dict[str, float]:
+    """Four readings of an answer's terms, each absent where it does not apply.
+
+    `term_coverage`: share of the required terms that the text uses. `terms`: the same, but 0 as soon as it uses a
+    forbidden variant. `forbidden_terms`: 1 when it uses one (with a glossary that has variants, non-empty answers).
+    `term_precision`: of the glossary's terms that it uses, the share that is required or stands in `expected` (gold
+    answers and question); a forbidden variant is never right.
+    """
+    scores: dict[str, float] = {}
+    wrong = forbidden(text, glossary)
+    wanted = [pattern for pattern in (_term_pattern(term) for term in required) if pattern is not None]
+    if wanted:
+        folded = fold(text)
+        share = sum(pattern.search(folded) is not None for pattern in wanted) / len(wanted)
+        scores |= {"terms": 0.0 if wrong else share, "term_coverage": share}
+    terms, variants = _glossary_patterns(tuple(glossary))
+    if variants is not None and text.strip():
+        scores["forbidden_terms"] = float(bool(wrong))
+    used = {_space(phrase) for phrase in terms.findall(fold(text))} if terms is not None else set()
+    if used or wrong:
+        asked = fold("\n".join([*required, *expected]))
+        right = {_space(phrase) for phrase in terms.findall(asked)} if terms is not None else set()
+        scores["term_precision"] = len(used & right) / (len(used) + len(set(wrong)))
+    return scores

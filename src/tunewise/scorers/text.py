@@ -65,28 +65,35 @@ def holds(predicted: Sequence[str], gold: Sequence[str]) -> bool:
     return any(predicted[i] == gold[0] and predicted[i : i + size] == gold for i in range(len(predicted) - size + 1))
 
 
-_CMRC_DROP = frozenset("-:_*^/\\~`+=，。：？！“”；’《》…·、「」（）－～『』")
-_CMRC_TOKEN = re.compile(r"[\u4e00-\u9fa5]|[^\W\u4e00-\u9fa5]+|[^\w\s]")
+_CMRC_DROP = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
+_CMRC_TOKEN = re.compile(
+    r"[\u4e00-\u9fa5]|[^\W\u4e00-\u9fa5]+(?:(?:\.|,(?=\d))[^\W\u4e00-\u9fa5]+)*|[^\w\s]"
+)
 
 
 def cmrc_segments(text: str) -> list[str]:
     """CMRC 2018's mixed segmentation without punctuation: Chinese characters one by one, other runs as words.
 
-    The official script splits the other runs with NLTK's word tokenizer; here words and signs are split by a pattern.
+    The official script splits the other runs with NLTK's word tokenizer; here a pattern keeps words, 3.5 and 1,000
+    whole and splits other signs off, which is the same but for quotes, contractions and the ends of English sentences.
     """
     return _CMRC_TOKEN.findall("".join(c for c in text.lower().strip() if c not in _CMRC_DROP))
 
 
 def longest_run(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common contiguous run of two token lists."""
-    best, row = 0, [0] * (len(b) + 1)
-    for item in a:
-        last = 0
-        for j, other in enumerate(b, 1):
-            last, row[j] = row[j], last + 1 if item == other else 0
-            if row[j] > best:
-                best = row[j]
-    return best
+    """Length of the longest common contiguous run of two token lists (bisection over the length: a shorter run of a
+    common run is common)."""
+    signs: dict[str, str] = {}
+    one, other = ("".join(signs.setdefault(item, chr(len(signs))) for item in some) for some in (a, b))
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        size = (low + high + 1) // 2
+        runs = {one[i : i + size] for i in range(len(one) - size + 1)}
+        if any(other[i : i + size] in runs for i in range(len(other) - size + 1)):
+            low = size
+        else:
+            high = size - 1
+    return low
 
 
 def f1_cmrc(text: str, gold: str) -> float:
@@ -94,6 +101,24 @@ def f1_cmrc(text: str, gold: str) -> float:
     predicted, wanted = cmrc_segments(text), cmrc_segments(gold)
     common = longest_run(predicted, wanted)
     return 2 * common / (len(predicted) + len(wanted)) if common else 0.0
+
+
+def em_cmrc(text: str, gold: str) -> float:
+    """CMRC 2018's exact match: equal once lower case, outer space and its list of signs are taken out."""
+    one, other = ("".join(c for c in some.lower().strip() if c not in _CMRC_DROP) for some in (text, gold))
+    return float(one == other)
+
+
+_HOTPOT = (["yes"], ["no"], ["noanswer"])
+
+
+def f1_hotpot(text: str, gold: str) -> float:
+    """HotpotQA's F1 (Yang et al. 2018): SQuAD's, but "yes", "no" and "noanswer" agree only with themselves."""
+    predicted, wanted = tokens(text), tokens(gold)
+    if predicted != wanted and (predicted in _HOTPOT or wanted in _HOTPOT):
+        return 0.0
+    same = sum((Counter(predicted) & Counter(wanted)).values())
+    return 2 * same / (len(predicted) + len(wanted)) if same else 0.0
 
 
 def is_correct(text: str, gold: str) -> bool:
@@ -112,11 +137,15 @@ def is_correct(text: str, gold: str) -> bool:
 
 
 def text_scores(text: str, answers: Sequence[str], *, language: str, refused: bool) -> dict[str, float]:
-    """`em`, `f1`, `contains` and (Chinese only) `f1_cmrc`, each the best over the gold answers; a refusal scores 0."""
+    """`em`, `f1`, `contains` and, in Chinese, `f1_cmrc` and `em_cmrc`, each the best over the gold answers; a refusal
+    scores 0. `f1_hotpot` only where some gold answer is yes, no or noanswer: elsewhere it is `f1`."""
     scores = {"em": 0.0, "f1": 0.0, "contains": 0.0}
     chinese = language.lower().startswith("zh")
+    hotpot = any(tokens(gold) in _HOTPOT for gold in answers)
     if chinese:
-        scores["f1_cmrc"] = 0.0
+        scores |= {"f1_cmrc": 0.0, "em_cmrc": 0.0}
+    if hotpot:
+        scores["f1_hotpot"] = 0.0
     if refused or not text.strip():
         return scores
     predicted = tokens(text)
@@ -127,6 +156,9 @@ def text_scores(text: str, answers: Sequence[str], *, language: str, refused: bo
         scores["contains"] = max(scores["contains"], float(holds(predicted, wanted)))
         if chinese:
             scores["f1_cmrc"] = max(scores["f1_cmrc"], f1_cmrc(text, gold))
+            scores["em_cmrc"] = max(scores["em_cmrc"], em_cmrc(text, gold))
+        if hotpot:
+            scores["f1_hotpot"] = max(scores["f1_hotpot"], f1_hotpot(text, gold))
     return scores
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tunewise.training.methods import METHODS
 from tunewise.training.rows import RowReport, TrainingRow, raft_rows, sft_rows
 from tunewise.training.settings import RECIPES, TrainingSettings
 
-__all__ = ["RECIPES", "RowReport", "TrainingRow", "TrainingSettings", "raft_rows", "sft_rows"]
+__all__ = ["METHODS", "RECIPES", "RowReport", "TrainingRow", "TrainingSettings", "raft_rows", "sft_rows"]

@@ -10,9 +10,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tunewise.errors import DataMistake
+from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.nouns import Chunk, Hit, Question
-from tunewise.prompts import REFUSAL, render
+from tunewise.prompts import REFUSAL, answer_mark, render
+from tunewise.sentences import sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class RowReport:
     oracle_found: int = 0
     oracle_added: int = 0
     refusals: int = 0
+    left_out: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -57,13 +59,38 @@ def _refusal(question: Question) -> str:
     return REFUSAL["zh" if question.language == "zh" else "en"]
 
 
-def sft_rows(questions: Sequence[Question], *, template: str = "answer") -> tuple[list[TrainingRow], RowReport]:
+def few_refusals(
+    rows: Sequence[TrainingRow], *, most: float, seed: int
+) -> tuple[list[TrainingRow], int, int, tuple[str, ...]]:
+    """The rows with refusals at most the share `most` of them, how many refuse and how many were left out, and a note.
+
+    A model that sees too many refusals learns to refuse: with 58 % unanswerable training questions (SQuAD 2) the tuned
+    model refused 86 % of the answerable ones as well.
+    """
+    refusing = [i for i, row in enumerate(rows) if row.completion.endswith(tuple(REFUSAL.values()))]
+    answers = len(rows) - len(refusing)
+    room = len(refusing) if most >= 1 else int(most * answers / (1 - most) + 1e-9)
+    if not answers or len(refusing) <= room:
+        return list(rows), len(refusing), 0, ()
+    kept = set(random.Random(seed).sample(refusing, room))
+    left = set(refusing) - kept
+    note = (
+        f"{len(left)} of {len(refusing)} refusal rows were left out, so that {most:.0%} of the rows refuse at most "
+        "(max_refusals): more of them teach a model to refuse what it could answer"
+    )
+    return [row for i, row in enumerate(rows) if i not in left], room, len(left), (note,)
+
+
+def sft_rows(
+    questions: Sequence[Question], *, template: str = "answer", max_refusals: float = 1.0, seed: int = 0
+) -> tuple[list[TrainingRow], RowReport]:
     """Instruction rows: the question alone, and its preferred answer (a refusal where the documents hold none)."""
-    rows = [
+    all_rows = [
         _row(q, render(template, q.question, language=q.language), q.answers[0] if q.answers else _refusal(q))
         for q in questions
     ]
-    return rows, RowReport(len(questions), len(rows), refusals=sum(not q.answerable for q in questions))
+    rows, refusals, left, notes = few_refusals(all_rows, most=max_refusals, seed=seed)
+    return rows, RowReport(len(questions), len(rows), refusals=refusals, left_out=left, notes=notes)
 
 
 def holds(chunk: Chunk, question: Question) -> bool:
@@ -74,34 +101,67 @@ def holds(chunk: Chunk, question: Question) -> bool:
     )
 
 
+def quote(chunk: Chunk, question: Question) -> str:
+    """The sentences of a chunk, word for word, that hold a gold span of the question; "" where none does."""
+    spans = [
+        (max(gold.start, chunk.start) - chunk.start, min(gold.end, chunk.end) - chunk.start)
+        for gold in question.gold
+        if gold.document == chunk.document and gold.start < chunk.end and chunk.start < gold.end
+    ]
+    found = [
+        chunk.text[a:b]
+        for a, b in sentences(chunk.text, 0, len(chunk.text))
+        if any(a < end and start < b for start, end in spans)
+    ]
+    return " ".join(found)
+
+
 def raft_rows(
     questions: Sequence[Question],
     retrieve: Callable[[Sequence[str]], list[list[Hit]]],
     oracle: Callable[[Question], Sequence[Chunk]],
     *,
     template: str = "grounded",
-    without_oracle: float = 0.0,
+    without_oracle: float | str = 0.0,
     shuffle: float = 0.0,
+    quotes: bool = False,
+    max_refusals: float = 1.0,
     seed: int = 0,
 ) -> tuple[list[TrainingRow], RowReport]:
     """RAFT rows (Zhang et al. 2024, arXiv:2403.10131): retrieved passages, question, answer with its passage's number.
 
     Passages are what `retrieve` gives for the question, distractors included. Where it misses the gold passage (the
     oracle), `oracle(question)` puts it in place of the lowest ranked one. In the share `without_oracle` of the
-    answerable rows the gold passages are taken out and the completion is the refusal, because the passages then do
-    not hold the answer; unanswerable questions are refusal rows as well. `shuffle` is the share of rows whose passages
-    are dealt in random order, so that position does not stand in for content.
+    answerable rows ("auto": the share that retrieval missed) the gold passages are taken out and the completion is the
+    refusal, because the passages then do not hold the answer; unanswerable questions are refusal rows as well, and
+    `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are dealt in
+    random order, so that position does not stand in for content. With `quotes` the completion first says, word for
+    word, the sentence that holds the answer (chain of thought with citations, section 3 of the paper), then the
+    template's answer mark and the answer.
     """
+    if not questions:
+        raise DataMistake("there is no training question", tip="tunewise questions split")
+    if quotes and not answer_mark(template, "en"):
+        raise ConfigMistake(
+            f"quotes need a template that says where the answer begins, which {template!r} does not",
+            tip='prompt = "quoted" and max_new_tokens = 120 in the approach',
+        )
     rng = random.Random(seed)
     found = retrieve([question.question for question in questions])
+    notes: tuple[str, ...] = ()
+    if without_oracle == "auto":
+        could = [(q, hits) for q, hits in zip(questions, found, strict=True) if q.answerable and q.gold]
+        missed = sum(not any(holds(hit.chunk, q) for hit in hits) for q, hits in could)
+        without_oracle = missed / max(1, len(could))
+        notes = (f"without_oracle {without_oracle:.2f}: retrieval missed the gold passage of {missed} of {len(could)}",)
     rows: list[TrainingRow] = []
-    oracle_found = oracle_added = refusals = 0
+    oracle_found = oracle_added = 0
     for question, retrieved in zip(questions, found, strict=True):
         hits = list(retrieved)
         # A gold span may be cut by a chunk's end: the chunks that the oracle names hold it as well.
         golden = {chunk.id for chunk in oracle(question)} if question.answerable else set()
         golden |= {hit.chunk.id for hit in hits if holds(hit.chunk, question)}
-        dropped = question.answerable and rng.random() < without_oracle
+        dropped = question.answerable and rng.random() < float(without_oracle)
         if question.answerable and not dropped:
             missing = [chunk for chunk in oracle(question) if all(hit.chunk.id != chunk.id for hit in hits)]
             if any(hit.chunk.id in golden for hit in hits):
@@ -118,21 +178,39 @@ def raft_rows(
             hits = [hit for hit in hits if hit.chunk.id not in golden]
         if rng.random() < shuffle:
             rng.shuffle(hits)
-        markers = "".join(f"[{n}]" for n, hit in enumerate(hits, 1) if hit.chunk.id in golden)
-        if question.answerable and markers:
-            completion = f"{question.answers[0]} {markers}"
-        elif question.answerable and not dropped and not question.gold:
-            completion = question.answers[0]
-        else:
-            completion = _refusal(question)
-            refusals += 1
+        completion = _completion(question, hits, golden, dropped)
+        if quotes:
+            completion = _quoted(question, hits, golden, completion, template)
         rows.append(
             _row(question, render(template, question.question, language=question.language, hits=hits), completion, hits)
         )
-    if not rows:
-        raise DataMistake("there is no training question", tip="tunewise questions split")
+    made = len(rows)
+    rows, refusals, left, capped = few_refusals(rows, most=max_refusals, seed=seed)
     notes = (
+        *notes,
         f"the gold passage was among the retrieved ones for {oracle_found} of {sum(q.answerable for q in questions)}"
-        f" answerable questions, and was put in for {oracle_added}; {refusals} rows teach the refusal",
+        f" answerable questions, and was put in for {oracle_added}; {refusals} of {len(rows)} rows teach the refusal",
+        *capped,
     )
-    return rows, RowReport(len(questions), len(rows), oracle_found, oracle_added, refusals, notes)
+    assert made == len(rows) + left
+    return rows, RowReport(len(questions), len(rows), oracle_found, oracle_added, refusals, left, notes)
+
+
+def _completion(question: Question, hits: Sequence[Hit], golden: set[str], dropped: bool) -> str:
+    markers = "".join(f"[{n}]" for n, hit in enumerate(hits, 1) if hit.chunk.id in golden)
+    if question.answerable and markers:
+        return f"{question.answers[0]} {markers}"
+    if question.answerable and not dropped and not question.gold:
+        return question.answers[0]
+    return _refusal(question)
+
+
+def _quoted(question: Question, hits: Sequence[Hit], golden: set[str], completion: str, template: str) -> str:
+    """The completion after its evidence: each gold passage's own sentence in quotation marks, with its number."""
+    evidence = [
+        f'[{n}] "{said}"'
+        for n, hit in enumerate(hits, 1)
+        if hit.chunk.id in golden and (said := quote(hit.chunk, question))
+    ]
+    mark = answer_mark(template, question.language)
+    return "\n".join([*evidence, f"{mark} {completion}"])

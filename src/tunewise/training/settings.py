@@ -7,43 +7,87 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tunewise.errors import ConfigMistake
+from tunewise.training.methods import METHODS
+
+BUNDLED_WIDTH = 576
+"""Hidden size of the model that the methods' rates were found on."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """Settings of LoRA supervised fine-tuning (Hu et al. 2021, arXiv:2106.09685).
+    """Settings of a training run: what is trained (`method`), how long, and how its rows are made.
 
-    `rate` is the peak learning rate (linear warm-up over `warmup` of the steps, then linear decay); `batch` the rows
-    of one optimiser step; `rank` and `alpha` LoRA's r and alpha; `layers` the share of the decoder's layers, counted
-    from the top, that wear LoRA (1.0: all). `without_oracle` and `shuffle` are RAFT's (see `rows.raft_rows`).
+    `rate` is the peak learning rate (linear warm-up over `warmup` of the steps, then linear decay; None: the method's,
+    see `settle`); `batch` the rows of one optimiser step; `rank` and `alpha` LoRA's r and alpha; `layers` the share of
+    the decoder's layers, counted from the top, that is trained (1.0: all). `virtual_tokens` and `init_text` belong to
+    prompt, prefix and P-tuning. `patience`: so many looks at the validation loss without a gain end the run (0: never).
+    Rows: `without_oracle` (a share, or "auto": what retrieval missed), `shuffle`, `quotes` and `max_refusals` belong to
+    RAFT (see `rows.raft_rows`); `instructions` is hybrid's share of rows without passages; `general` a file of general
+    text and `general_share` its share in DAP, `block` DAP's tokens per row. `beta` and `pairs` belong to preference
+    tuning, `parent` is what a run starts from: a recipe's name or an adapter folder. `share` computes prompts that rows
+    have in common once, `freeze` computes frozen lower layers once; neither changes what is learned.
+    `peft` and `trainer` are handed to PEFT's config and to transformers' TrainingArguments as they stand.
     """
 
+    method: str = "lora"
     epochs: float = 3.0
-    rate: float = 1e-3
+    rate: float | None = None
     batch: int = 8
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
     warmup: float = 0.06
     layers: float = 0.5
+    virtual_tokens: int = 20
+    init_text: str = ""
+    patience: int = 2
     seed: int = 0
-    without_oracle: float = 0.0
+    without_oracle: float | str = 0.0
     shuffle: float = 0.0
+    quotes: bool = False
+    max_refusals: float = 0.25
+    instructions: float = 0.5
+    general: str = ""
+    general_share: float = 0.1
+    block: int = 512
+    beta: float = 0.1
+    pairs: str = ""
+    parent: str = ""
+    share: bool = True
+    freeze: bool = True
+    report_to: str = "none"
+    peft: tuple[tuple[str, Any], ...] = ()
+    trainer: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        faults = [
-            f"{name} = {getattr(self, name)!r} ({wanted})"
-            for name, wanted, fine in (
-                ("epochs", "more than 0", self.epochs > 0),
-                ("rate", "between 0 and 1", 0 < self.rate < 1),
-                ("batch", "1 or more", self.batch >= 1),
-                ("rank", "1 or more", self.rank >= 1),
-                ("layers", "more than 0, at most 1", 0 < self.layers <= 1),
-                ("without_oracle", "0 to 1", 0 <= self.without_oracle <= 1),
-                ("shuffle", "0 to 1", 0 <= self.shuffle <= 1),
-            )
-            if not fine
-        ]
+        faults = []
+        for name, wanted, fine in (
+            ("method", f"one of {', '.join(METHODS)}", lambda: self.method in METHODS),
+            ("epochs", "more than 0", lambda: self.epochs > 0),
+            ("rate", "between 0 and 1", lambda: self.rate is None or 0 < self.rate < 1),
+            ("batch", "1 or more", lambda: self.batch >= 1),
+            ("rank", "1 or more", lambda: self.rank >= 1),
+            ("layers", "more than 0, at most 1", lambda: 0 < self.layers <= 1),
+            ("virtual_tokens", "1 or more", lambda: self.virtual_tokens >= 1),
+            ("patience", "0 or more", lambda: self.patience >= 0),
+            (
+                "without_oracle",
+                '0 to 1, or "auto"',
+                lambda: self.without_oracle == "auto" or 0 <= self.without_oracle <= 1,
+            ),  # type: ignore[operator]
+            ("shuffle", "0 to 1", lambda: 0 <= self.shuffle <= 1),
+            ("max_refusals", "0 to 1", lambda: 0 <= self.max_refusals <= 1),
+            ("instructions", "more than 0, less than 1", lambda: 0 < self.instructions < 1),
+            ("general_share", "0 or more, less than 1", lambda: 0 <= self.general_share < 1),
+            ("block", "16 or more", lambda: self.block >= 16),
+            ("beta", "more than 0", lambda: self.beta > 0),
+        ):
+            try:
+                good = fine()
+            except TypeError:
+                good = False
+            if not good:
+                faults.append(f"{name} = {getattr(self, name)!r} ({wanted})")
         if faults:
             raise ConfigMistake("training settings out of range: " + "; ".join(faults))
 
@@ -54,11 +98,42 @@ class TrainingSettings:
             raise ConfigMistake(
                 f"unknown training setting(s): {', '.join(unknown)}", tip=f"known: {', '.join(sorted(known))}"
             )
-        return replace(self, **given)
+        tables = {k: tuple(sorted(v.items())) for k, v in given.items() if isinstance(v, Mapping)}
+        return replace(self, **{**given, **tables})
 
 
 RECIPES: dict[str, TrainingSettings] = {
     "sft": TrainingSettings(epochs=3.0, batch=16),
     "raft": TrainingSettings(epochs=2.0),
+    "hybrid": TrainingSettings(epochs=2.0),
+    "dap": TrainingSettings(epochs=2.0, layers=1.0, patience=0),
+    "dpo": TrainingSettings(epochs=1.0, parent="raft", patience=0),
+    "kto": TrainingSettings(epochs=1.0, parent="raft", patience=0),
+    "grpo": TrainingSettings(epochs=1.0, parent="raft", patience=0),
+    "rloo": TrainingSettings(epochs=1.0, parent="raft", patience=0),
 }
-"""Recipes by name, with their defaults."""
+"""Recipes (what the rows are) by name, with their defaults."""
+_RATE = {"dap": 0.3, "dpo": 0.1, "kto": 0.1, "grpo": 0.05, "rloo": 0.05}
+"""A recipe's rate as a share of the method's: raw text and preferences want smaller steps than answers do."""
+
+
+def settle(recipe: str, settings: TrainingSettings, *, width: int) -> tuple[TrainingSettings, tuple[str, ...]]:
+    """The settings with every derived value filled in, and in plain words what was derived and why.
+
+    `width` is the model's hidden size: rates fall with width^0.84 (1e-3 at 576 is 2e-4 at 4096, which is what LoRA on
+    models of 7 to 8 billion parameters is commonly given).
+    """
+    notes = []
+    method = METHODS[settings.method]
+    if settings.rate is None:
+        narrow = min(1.0, (BUNDLED_WIDTH / width) ** 0.84)
+        rate = float(f"{method.rate * _RATE.get(recipe, 1.0) * narrow:.2g}")
+        settings = replace(settings, rate=rate)
+        notes.append(f"rate {rate:g}: {settings.method}'s own for {recipe}, at a width of {width}")
+    if method.virtual and settings.layers != 1.0:
+        settings = replace(settings, layers=1.0)
+        notes.append(f"layers 1.0: {settings.method} acts on the whole model")
+    if method.virtual and (settings.share or settings.freeze):
+        settings = replace(settings, share=False, freeze=False)
+        notes.append("share and freeze off: virtual tokens stand before every row and reach every layer")
+    return settings, tuple(notes)

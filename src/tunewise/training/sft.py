@@ -1,95 +1,29 @@
-"""Supervised fine-tuning of a LoRA adapter with transformers' own Trainer.
+"""Supervised fine-tuning with transformers' own Trainer: instruction rows, RAFT rows, raw text; by every method.
 
-What makes it quick on a CPU is in the collator and in nothing else: rows of similar length share a batch, they are
-padded on the left so that completions end together, and `logits_to_keep` makes the model compute logits only where
-there is loss. Base weights are in bfloat16 where the CPU has it; the adapter's own weights stay in float32.
+What makes it quick is in what the trainer is given, not in a trainer of our own: rows of similar length share a batch,
+logits are computed only where there is loss, prompts that rows have in common are computed once (`sharing`), and so are
+frozen lower layers (`frozen`). Base weights are in bfloat16 where the machine has it; what is trained is in float32.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tunewise.errors import DataMistake, need
+from tunewise.errors import need
 from tunewise.machine import peak_memory
-from tunewise.models.local import identify, precision, prompt_tokens, resolve
-from tunewise.store import disk_errors, fingerprint, read_json, sha256, write_json, write_text
+from tunewise.models.chains import manifest
+from tunewise.training import estimate, frozen
+from tunewise.training.encoding import IGNORED, collate, encode
+from tunewise.training.leaving import adapter_identity, finished, leave, save_weights
+from tunewise.training.loop import Note, Progress, clear, fit, watch
+from tunewise.training.methods import METHODS, top_layers, wear
+from tunewise.training.opening import BATCH_TOKENS, arguments, open_model, running_figures
 from tunewise.training.rows import TrainingRow
-from tunewise.training.settings import TrainingSettings
-
-Progress = Callable[[str, int, int], None]
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def encode(rows: Sequence[TrainingRow], tokenizer: Any, *, longest: int) -> list[dict[str, list[int]]]:
-    """Token ids of each row: `prompt` as answering sends it, `completion` with the end token.
-
-    Nothing is cut: a row longer than `longest` tokens is a `DataMistake` that names it.
-    """
-    encoded, faults = [], []
-    for row in rows:
-        prompt = prompt_tokens(tokenizer, row.chat())
-        completion = tokenizer(row.completion, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-        if len(prompt) + len(completion) > longest:
-            faults.append(f"question {row.question}: {len(prompt) + len(completion)} tokens")
-        encoded.append({"prompt": prompt, "completion": completion, "input_ids": prompt + completion[:-1]})
-    if faults:
-        raise DataMistake(
-            f"{len(faults)} training row(s) are longer than the model's {longest} tokens",
-            tip="lower [retrieval] budget or k in tunewise.toml",
-            faults=tuple(faults),
-        )
-    return encoded
-
-
-def collate(batch: Sequence[dict[str, list[int]]], *, pad: int) -> dict[str, Any]:
-    """Left-padded tensors; logits are kept for the last n positions only, n the longest completion of the batch."""
-    import torch
-
-    width = max(len(row["input_ids"]) for row in batch)
-    kept = max(len(row["completion"]) for row in batch)
-    ids = torch.full((len(batch), width), pad)
-    mask = torch.zeros((len(batch), width), dtype=torch.long)
-    labels = torch.full((len(batch), kept), -100)
-    for i, row in enumerate(batch):
-        ids[i, width - len(row["input_ids"]) :] = torch.tensor(row["input_ids"])
-        mask[i, width - len(row["input_ids"]) :] = 1
-        labels[i, kept - len(row["completion"]) :] = torch.tensor(row["completion"])
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "position_ids": positions,
-        # The last n positions predict exactly these tokens, so they are "shifted" already.
-        "labels": labels,
-        "shift_labels": labels,
-        "logits_to_keep": kept,
-    }
-
-
-def adapter_identity(model: str, rows: Sequence[TrainingRow], settings: TrainingSettings) -> str:
-    """What decides an adapter: the same identity gives the same folder, so nothing is trained twice."""
-    return fingerprint([model, [[row.messages, row.completion] for row in rows], asdict(settings)])
-
-
-def finished(
-    folder: Path, model: str, rows: Sequence[TrainingRow], settings: TrainingSettings, *, cache: Path | None = None
-) -> bool:
-    """Whether the folder holds the whole adapter of exactly these rows and settings, for this base."""
-    manifest, weights = folder / "tunewise.json", folder / "adapter_model.safetensors"
-    if not (manifest.is_file() and weights.is_file()):
-        return False
-    about = read_json(manifest)
-    return (
-        about.get("identity") == adapter_identity(model, rows, settings)
-        and about["base"] == identify(model, resolve(model, cache=cache))
-        and about["weights"] == sha256(weights)
-    )
+from tunewise.training.settings import TrainingSettings, settle
+from tunewise.training.sharing import pack
 
 
 def train(
@@ -99,155 +33,262 @@ def train(
     folder: Path,
     settings: TrainingSettings,
     recipe: str,
+    validation: Sequence[TrainingRow] = (),
+    parent: Path | None = None,
+    identity: str = "",
     cache: Path | None = None,
     progress: Progress = lambda phase, done, total: None,
+    note: Note = lambda text: None,
 ) -> Path:
-    """Train a LoRA adapter into `folder` (adapter_model.safetensors, adapter_config.json, README.md, tunewise.json).
+    """Train into `folder` (weights in safetensors, README.md, tunewise.json) and return it.
 
-    A finished folder with the same identity is returned as it is; an interrupted one goes on from its last checkpoint.
+    `validation` rows end a run that no longer learns, and choose its weights. `parent` is an adapter folder to start
+    from. A finished folder with the same identity is returned as it is; an interrupted run goes on.
     """
-    if finished(folder, model_name, rows, settings, cache=cache):
+    validation = validation if settings.patience else ()
+    identity = identity or adapter_identity(
+        model_name,
+        rows,
+        settings,
+        recipe=recipe,
+        parent=manifest(parent)["identity"] if parent else "",
+        validation=validation,
+    )
+    if finished(folder, identity, model_name, parent=parent, cache=cache):
         return folder
-    identity = adapter_identity(model_name, rows, settings)
-    manifest = folder / "tunewise.json"
     started = time.perf_counter()
+    opened = open_model(model_name, parent=parent, cache=cache, settings=settings)
+    model, tokenizer, config = opened.model, opened.tokenizer, opened.model.config
     torch = need("torch", feature="training", extra="train")
     transformers = need("transformers", feature="training", extra="train")
-    peft = need("peft", feature="training", extra="train")
-    need("accelerate", feature="training", extra="train")
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.set_seed(settings.seed)
+    settings, derived = settle(recipe, settings, width=config.hidden_size)
+    for line in (*opened.notes, *derived):
+        note(line)
+    method = METHODS[settings.method]
+    pad = tokenizer.pad_token_id
+    # PEFT puts virtual tokens before the embeddings (prompt, P-tuning) or into the cache (prefix).
+    offset = settings.virtual_tokens if method.virtual and settings.method != "prefix-tuning" else 0
 
-    base = resolve(model_name, cache=cache)
-    dtype, why = precision()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype), use_safetensors=True)
-    count = model.config.num_hidden_layers
-    top = max(1, round(settings.layers * count))
-    # peft 0.21 still asks transformers 5.23 by an old name: nothing that a user can mend.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    worn = peft.get_peft_model(
-        model,
-        peft.LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.dropout,
-            target_modules=TARGETS,
-            layers_to_transform=list(range(count - top, count)),
-            layers_pattern="layers",
-            task_type="CAUSAL_LM",
-        ),
-    )
-    encoded = encode(rows, tokenizer, longest=model.config.max_position_embeddings)
-    checkpoints = folder / "checkpoints" / identity[:16]
-    size, accumulation = _batch(encoded, settings.batch)
-    steps = max(1, round(settings.epochs * -(-len(rows) // (size * accumulation))))
+    def batches(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        made = collate(items, pad=pad, left=not method.virtual, offset=offset)
+        if method.virtual:
+            made.pop("position_ids", None)
+        return frozen.with_hidden(items, made) if "hidden" in items[0] else made
 
-    class Watch(transformers.TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            progress(f"train {recipe}", state.global_step, state.max_steps)
+    longest = config.max_position_embeddings - (settings.virtual_tokens if method.virtual else 0)
+    items: list[dict[str, Any]] = encode(rows, tokenizer, longest=longest, block=settings.block)
+    looks: list[dict[str, Any]] = encode(validation, tokenizer, longest=longest, block=settings.block)
+    alone = sum(len(item["input_ids"]) for item in items)
+    labelled = sum(sum(label != IGNORED for label in item["labels"]) for item in items)
+    if settings.share and config._attn_implementation in ("sdpa", "eager"):
+        items = _shared(items, alone, note)
+    looks = pack(looks) if looks and "segments" in items[0] else looks
+    computed = sum(len(item["input_ids"]) for item in items)
+    size, accumulation = _batch(items, settings.batch)
+    steps = max(1, round(settings.epochs * -(-len(items) // (size * accumulation))))
+    place = folder / "checkpoints" / identity[:16]
 
-    arguments = transformers.TrainingArguments(
-        output_dir=str(checkpoints),
-        max_steps=steps,
-        learning_rate=settings.rate,
-        lr_scheduler_type="linear",
-        warmup_steps=max(1, round(settings.warmup * steps)),
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=accumulation,
-        optim="adamw_torch",
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        seed=settings.seed,
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        logging_steps=max(1, steps // 40),
-        save_strategy="steps",
-        save_steps=max(1, -(-steps // 6)),
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=False,
-        fp16=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+    def first_batches() -> list[dict[str, Any]]:
+        chosen = items[:: max(1, len(items) // 64)]
+        return [
+            {k: v.to(model.device) for k, v in batches(chosen[i : i + size]).items() if "labels" not in k}
+            for i in range(0, len(chosen), size)
+        ]
+
+    worn = wear(model, settings, tokenizer=tokenizer, batches=first_batches)
+    trained = sum(p.numel() for p in worn.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in worn.parameters())
+    note(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%}): {settings.method}, {method.about}")
+    begun = place / "begun"
+    if method.moves_base:
+        worn.save_pretrained(begun)
+    top = len(top_layers(model, settings.layers))
+    below = config.num_hidden_layers - top
+    itemsize = getattr(torch, opened.dtype).itemsize
+    cached = settings.freeze and frozen.worth_it(
+        [*items, *looks], layers=below, epochs=settings.epochs, width=config.hidden_size, itemsize=itemsize
     )
-    trainer = transformers.Trainer(
-        model=worn,
-        args=arguments,
-        train_dataset=encoded,
-        processing_class=tokenizer,
-        data_collator=lambda batch: collate(batch, pad=tokenizer.pad_token_id),
-        callbacks=[Watch()],
+    rate = estimate.matrix_rate(
+        getattr(torch, opened.dtype), config.hidden_size, config.intermediate_size, device=str(model.device.type)
     )
-    trainer.remove_callback(transformers.PrinterCallback)
-    last, begun = _last_checkpoint(checkpoints)
-    with disk_errors(folder):
-        trainer.train(resume_from_checkpoint=last)
-        folder.mkdir(parents=True, exist_ok=True)
-        worn.save_pretrained(folder, safe_serialization=True)
-        tokens = int(settings.epochs * sum(len(row["input_ids"]) for row in encoded))
-        # A resumed run counts what the steps before it took, at the pace of those after.
-        seconds = (time.perf_counter() - started) * steps / max(1, steps - begun)
-        trained = sum(p.numel() for p in worn.parameters() if p.requires_grad)
-        write_text(folder / "README.md", _card(model_name, recipe, rows, settings, trained, seconds))
-        write_json(
-            manifest,
-            {
-                "identity": identity,
-                "model": model_name,
-                "base": identify(model_name, base),
-                "recipe": recipe,
-                "weights": sha256(folder / "adapter_model.safetensors"),
-                "settings": asdict(settings),
-                "rows": len(rows),
-                "questions": sorted({row.question for row in rows}),
-                "groups": sorted({group for row in rows for group in row.groups}),
-                "documents": sorted({document for row in rows for document in row.documents}),
-                "history": [
-                    {"step": log["step"], "loss": log["loss"]} for log in trainer.state.log_history if "loss" in log
-                ],
-                "trained_parameters": trained,
-                "seconds": seconds,
-                "tokens": tokens,
-                "peak_memory_bytes": peak_memory(),
-                "precision": dtype,
-                "why_precision": why,
-                "resumed": last is not None,
-                "versions": {lib.__name__: lib.__version__ for lib in (torch, transformers, peft)},
-            },
+    work = estimate.Work(
+        rows=len(rows),
+        tokens=computed,
+        kept=labelled,
+        longest=max(len(i["input_ids"]) for i in items),
+        largest_batch=size * max(len(i["input_ids"]) for i in items),
+    )
+    flops = estimate.operations(
+        config,
+        work,
+        trained=trained,
+        top=config.num_hidden_layers if method.virtual else top,
+        cached=cached,
+        weights=settings.method == "full",
+        epochs=settings.epochs,
+    )
+    seconds = estimate.time_bounds(flops, rate)
+    memory = estimate.memory_bounds(
+        config,
+        work,
+        now=peak_memory(),
+        trained=trained,
+        top=config.num_hidden_layers if method.virtual else top,
+        itemsize=itemsize,
+        cached=cached,
+        checkpointing=False,
+        kept=size * max(len(i["completion"]) for i in _plain(items)),
+    )
+    note(
+        f"{len(rows)} rows, {alone:,} tokens; batch {size} × {accumulation} accumulated "
+        f"({settings.batch} rows a step, at most {BATCH_TOKENS} tokens at once), {steps} steps"
+    )
+    note(
+        f"estimate: {seconds.low / 60:.1f} to {seconds.high / 60:.1f} minutes, "
+        f"{memory.low / 1e9:.1f} to {memory.high / 1e9:.1f} GB "
+        f"(this machine multiplies {rate / 1e9:.0f} GFLOP/s in {opened.dtype})"
+    )
+    lower = _freeze(model, items, looks, below, batches, progress, recipe, note) if cached else None
+    callback = watch(
+        label=f"train {recipe}",
+        folder=place,
+        patience=settings.patience,
+        tokens_per_step=settings.epochs * alone / steps,
+        progress=progress,
+        note=note,
+        whole=settings.method == "p-tuning",
+    )
+
+    def make(size: int, accumulation: int, callback: Any) -> Any:
+        given = arguments(
+            settings,
+            folder=place,
+            steps=steps,
+            size=size,
+            accumulation=accumulation,
+            dtype=opened.dtype,
+            looks=bool(looks),
         )
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        trainer = transformers.Trainer(
+            model=worn,
+            args=transformers.TrainingArguments(**{"train_sampling_strategy": "group_by_length"} | given),
+            train_dataset=items,
+            eval_dataset=looks or None,
+            processing_class=tokenizer,
+            data_collator=batches,
+            callbacks=[callback],
+        )
+        trainer.remove_callback(transformers.PrinterCallback)
+        return trainer
+
+    _, outcome = fit(make, folder=place, size=size, accumulation=accumulation, note=note, callback=callback)
+    if lower is not None:
+        lower.restore()
+    save_weights(worn, folder, settings, tokenizer=tokenizer, dtype=getattr(torch, opened.dtype), begun=begun)
+    done = outcome.steps / steps
+    figures = running_figures(
+        outcome,
+        trained=trained,
+        total=total,
+        tokens=round(settings.epochs * alone * done),
+        dtype=opened.dtype,
+        why=opened.notes,
+        seconds=time.perf_counter() - started if not outcome.begun else outcome.seconds,
+        seconds_bounds=seconds,
+        memory_bounds=memory,
+        flops=flops * done,
+        rate=rate,
+    )
+    figures |= {
+        "computed_tokens": round(settings.epochs * computed * done),
+        "shared_tokens": alone - computed,
+        "cached_layers": below if cached else 0,
+    }
+    leave(
+        folder,
+        identity=identity,
+        model=model_name,
+        base=opened.base,
+        recipe=recipe,
+        rows=rows,
+        settings=settings,
+        parent=parent,
+        figures=figures,
+    )
+    note(
+        f"measured: {figures['seconds'] / 60:.1f} minutes, {figures['peak_memory_bytes'] / 1e9:.1f} GB, "
+        f"{figures['tokens'] / outcome.seconds:.0f} tokens/s, {figures['utilisation']:.0%} of the matrix rate"
+    )
+    clear(folder / "checkpoints")
     return folder
 
 
-def _last_checkpoint(folder: Path) -> tuple[str | None, int]:
-    """The newest whole checkpoint and its step: trainer_state.json is written last, so without it one is torn."""
-    whole = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda file: int(file.parent.name.split("-")[1]))
-    return (str(whole[-1].parent), int(read_json(whole[-1])["global_step"])) if whole else (None, 0)
+def _plain(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"completion": [label for label in item["labels"] if label != IGNORED]} for item in items]
 
 
-def _batch(encoded: Sequence[dict[str, list[int]]], rows: int) -> tuple[int, int]:
-    """Rows computed together and how many such batches make a step.
-
-    One batch stays under about 2,400 tokens (4 GB for the bundled model).
-    """
-    longest = max(len(row["input_ids"]) for row in encoded)
-    size = rows
-    while size > 1 and size * longest > 2400:
-        size //= 2
-    return size, max(1, rows // size)
-
-
-def _card(
-    model: str, recipe: str, rows: Sequence[TrainingRow], settings: TrainingSettings, trained: int, seconds: float
-) -> str:
-    lines = "\n".join(f"- {name}: {value}" for name, value in asdict(settings).items())
-    return (
-        f"---\nbase_model: {model}\nlibrary_name: peft\ntags: [lora, {recipe}, tunewise]\n---\n\n"
-        f"# {recipe} adapter of {model}\n\nTrained by Tunewise on {len(rows)} rows; "
-        f"{trained:,} trained parameters; {seconds:.0f} s.\n"
-        "The questions and documents that went in, the hashes and the loss are in tunewise.json.\n\n"
-        f"## Settings\n\n{lines}\n"
+def _shared(items: list[dict[str, Any]], alone: int, note: Note) -> list[dict[str, Any]]:
+    packs = pack(items)
+    computed = sum(len(item["input_ids"]) for item in packs)
+    saved = 1 - computed / alone
+    if saved < 0.1:
+        note(f"shared prompts: only {saved:.0%} of the tokens stand in common beginnings, so rows stay apart")
+        return items
+    note(
+        f"shared prompts: {saved:.0%} of the tokens are computed once for several rows "
+        f"({len(items)} rows in {len(packs)} packs)"
     )
+    return packs
+
+
+def _freeze(
+    model: Any,
+    items: list[dict[str, Any]],
+    looks: list[dict[str, Any]],
+    below: int,
+    batches: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
+    progress: Progress,
+    recipe: str,
+    note: Note,
+) -> frozen.LowerLayers | None:
+    """Take the frozen layers out, if a batch has the same loss without them."""
+    torch = need("torch", feature="training", extra="train")
+    lower = frozen.LowerLayers(model, below)
+    probe = [dict(item) for item in items[:2]]
+
+    # As in training: what is trained is in float32, the rest in the base's dtype.
+    mixed = torch.autocast(model.device.type, dtype=model.dtype, enabled=model.dtype != torch.float32)
+
+    def loss(some: Sequence[dict[str, Any]]) -> float:
+        with torch.no_grad(), mixed:
+            return float(model(**{k: v.to(model.device) for k, v in batches(some).items()}).loss)
+
+    before = loss(probe)
+    lower.compute(probe, batches, tokens=BATCH_TOKENS, device=model.device, progress=lambda done, total: None)
+    lower.put_aside()
+    after = loss(probe)
+    if abs(after - before) > 0.02 * max(1.0, abs(before)):
+        lower.restore()
+        note("the frozen layers are computed every time: this model does something else with its inputs")
+        return None
+    lower.restore()
+    lower.compute(
+        [*items, *looks],
+        batches,
+        tokens=BATCH_TOKENS,
+        device=model.device,
+        progress=lambda done, total: progress(f"frozen layers {recipe}", done, total),
+    )
+    lower.put_aside()
+    note(f"the lower {below} layers are not trained: they are computed once and not in every epoch")
+    return lower
+
+
+def _batch(items: Sequence[dict[str, Any]], rows: int) -> tuple[int, int]:
+    """Items computed together and how many such batches make a step of about `rows` rows."""
+    longest = max(len(item["input_ids"]) for item in items)
+    wanted = max(1, round(rows * len(items) / sum(item.get("rows", 1) for item in items)))
+    size = wanted
+    while size > 1 and size * longest > BATCH_TOKENS:
+        size = -(-size // 2)
+    return size, max(1, round(wanted / size))

@@ -1,4 +1,4 @@
-"""Question files: read, check against the documents, split by fact and document, find leaks, import.
+"""Question files: read, write, check against the documents, bring in a set of the form X.questions.jsonl.
 
 Knows nothing about models or scores. Every fault of a file is reported at once, with its line.
 """
@@ -6,12 +6,10 @@ Knows nothing about models or scores. Every fault of a file is reported at once,
 from __future__ import annotations
 
 import json
-import random
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,6 @@ from tunewise.nouns import Gold, Question, to_json
 from tunewise.store import write_text
 
 FIELDS = tuple(field.name for field in fields(Question))
-NEAR = 0.6
-"""Jaccard similarity of two questions' character 4-grams from which they count as nearly the same wording."""
 
 
 def _question(value: Any) -> Question:
@@ -108,8 +104,18 @@ def load_questions(path: Path) -> list[Question]:
 def question_json(question: Question) -> dict[str, Any]:
     """A question as its line of the file: defaults that say nothing are left out."""
     value = to_json(question)
-    value["rules"] = dict(value["rules"])
+    value["rules"] = {name: _object(item) for name, item in value["rules"]}
     return {key: item for key, item in value.items() if item not in ([], {}) or key in ("answers", "gold")}
+
+
+def _object(item: Any) -> Any:
+    """A rule's JSON object, kept as text in the question, as the object that its file had."""
+    if not isinstance(item, str) or not item.startswith("{"):
+        return item
+    try:
+        return json.loads(item)
+    except ValueError:
+        return item  # a pattern may open with a brace
 
 
 def save_questions(path: Path, questions: Iterable[Question]) -> None:
@@ -151,133 +157,27 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", plain))
 
 
-def _grams(text: str, n: int = 4) -> frozenset[str]:
-    plain = "".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
-    size = 2 if re.search(r"[一-鿿]", plain) else n
-    return frozenset(plain[i : i + size] for i in range(max(1, len(plain) - size + 1)))
-
-
-def find_leaks(train: Sequence[Question], test: Sequence[Question]) -> list[tuple[str, str, str]]:
-    """Pairs (train id, test id, why) where training would see a test question's fact or nearly its wording."""
-    leaks = []
-    by_document: dict[str, list[tuple[Gold, Question]]] = defaultdict(list)
-    inverted: dict[str, list[int]] = defaultdict(list)
-    grams = [_grams(question.question) for question in train]
-    for number, question in enumerate(train):
-        for gold in question.gold:
-            if gold.end:
-                by_document[gold.document].append((gold, question))
-        for gram in grams[number]:
-            inverted[gram].append(number)
-    for question in test:
-        for gold in question.gold:
-            for other, learned in by_document.get(gold.document, ()):
-                if gold.end and other.start < gold.end and gold.start < other.end:
-                    leaks.append(
-                        (
-                            learned.id,
-                            question.id,
-                            f"both rest on {gold.document} {max(gold.start, other.start)}..{min(gold.end, other.end)}",
-                        )
-                    )
-        wanted = _grams(question.question)
-        shared: dict[int, int] = defaultdict(int)
-        for gram in wanted:
-            for number in inverted.get(gram, ()):
-                shared[number] += 1
-        for number, common in shared.items():
-            alike = common / (len(wanted) + len(grams[number]) - common)
-            if alike >= NEAR:
-                leaks.append((train[number].id, question.id, f"nearly the same wording ({alike:.2f})"))
-    return list(dict.fromkeys(leaks))
-
-
-def split_questions(
-    questions: Sequence[Question],
-    *,
-    seed: int = 0,
-    test: float = 0.4,
-    validation: float = 0.15,
-    untouched: float = 0.35,
-) -> list[Question]:
-    """The same questions with `split` set, so that no training question leaks into validation or test.
-
-    Questions that share a gold span or nearly their wording stay together (connected components). First, whole
-    documents go to the test side until `untouched` of the test questions come from documents that no training question
-    touches; then components are dealt out within each kind until the shares are met. Deterministic for a seed.
-    """
-    order = random.Random(seed)
-    group = _components(questions)
-    members: dict[int, list[Question]] = defaultdict(list)
-    for question, root in zip(questions, group, strict=True):
-        members[root].append(question)
-    wanted = {"test": test * len(questions), "validation": validation * len(questions)}
-
-    # 1. Untouched documents: each document taken whole, with every component that touches it.
-    by_document: dict[str, set[int]] = defaultdict(set)
-    for root, some in members.items():
-        for question in some:
-            for document in question.documents:
-                by_document[document].add(root)
-    documents = sorted(by_document)
-    order.shuffle(documents)
-    split: dict[int, str] = {}
-    reserved: set[str] = set()
-    for document in documents:
-        held = sum(
-            1 for root, where in split.items() for q in members[root] if q.documents and set(q.documents) <= reserved
-        )
-        if held >= untouched * wanted["test"]:
-            break
-        taking = set(split) | by_document[document]
-        if sum(len(members[root]) for root in taking) > wanted["test"]:
-            continue  # this document alone would eat up the test share, and leave nothing to learn from
-        reserved.add(document)
-        for root in by_document[document]:
-            split[root] = "test"
-
-    # 2. The rest, kind by kind, largest components first, to the split that is furthest from its share of this kind.
-    shares = {"test": test, "validation": validation, "train": max(0.0, 1 - test - validation)}
-    rest = [root for root in sorted(members) if root not in split]
-    order.shuffle(rest)
-    rest.sort(key=lambda root: -len(members[root]))
-    total: dict[tuple[str, str], int] = defaultdict(int)
-    count: dict[str, int] = defaultdict(int)
-    for question in questions:
-        count[question.kind] += 1
-    for root, where in split.items():
-        for question in members[root]:
-            total[where, question.kind] += 1
-    for root in rest:
-        kind = members[root][0].kind
-        where = max(shares, key=lambda name: shares[name] * count[kind] - total[name, kind])
-        split[root] = where
-        for question in members[root]:
-            total[where, question.kind] += 1
-    return [replace(question, split=split[root]) for question, root in zip(questions, group, strict=True)]
-
-
-def _components(questions: Sequence[Question]) -> list[int]:
-    parent = list(range(len(questions)))
-
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    position = {question.id: i for i, question in enumerate(questions)}
-    for a, b, _ in find_leaks(questions, questions):
-        if a != b:
-            parent[find(position[a])] = find(position[b])
-    return [find(i) for i in range(len(questions))]
+def _value_rules(value: Mapping[str, Any], answers: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """The rule that reads an imported answer as a list, or as a number in its scale; none for plain text."""
+    if value.get("answers_are_list"):
+        return (("list", tuple(answers)),)
+    plain = re.sub(r"[$€£,%\s]", "", answers[0])
+    if "scale" not in value or len(answers) > 1 or not re.fullmatch(r"\(?-?\d+(\.\d+)?\)?", plain):
+        return ()
+    number = float(plain.strip("()")) * (-1 if plain.startswith("(") else 1)
+    decimals = len(plain.strip("()").partition(".")[2])
+    # Half a unit of the last digit that the answer has: 12.5 stands for 12.45 to 12.55.
+    rule = {"value": number, "tolerance": 0.5 * 10.0**-decimals}
+    unit = " ".join(part for part in (value["scale"], "dollars" if "$" in answers[0] else "") if part)
+    return (("number", json.dumps(rule | ({"unit": unit} if unit else {}))),)
 
 
 def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, int, list[str]]:
     """Convert `X.docs.jsonl` and `X.questions.jsonl` into a folder of text files and our question file.
 
     Reads documents as {doc_id, title, text} and questions as {qid, question, answers, answerable, gold: [{doc_id,
-    start, end}], type, lang, split}. Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
+    start, end}], type, lang, split}; `answers_are_list` and `scale` (TAT-QA) become the rules `list` and `number`.
+    Writes out/documents/*.txt and out/questions.jsonl; returns how many of each,
     and the ids of those left out because they ask nothing.
     """
     from tunewise.store import read_jsonl
@@ -302,6 +202,10 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
             continue
         answers = tuple(dict.fromkeys(a for a in value.get("answers", []) if isinstance(a, str) and a.strip()))
         answerable = bool(value.get("answerable", True)) and bool(answers)
+        rules = _value_rules(value, answers) if answerable else ()
+        if dict(rules).get("list"):
+            # The items of a list are not aliases of one another: each alone would be half of the answer.
+            answers = (", ".join(answers),)
         gold = tuple(
             Gold(
                 names[g["doc_id"]],
@@ -321,6 +225,7 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
                 gold=gold,
                 answerable=answerable,
                 kind=value.get("type") or "fact",
+                rules=rules,
                 split=split,
                 language=value.get("lang", "en"),
             )

@@ -1,0 +1,72 @@
+"""A project of numbered articles with the echo model, and a server on it, for the benchmarks of the server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from tunewise.jobs.ingest import ingest
+from tunewise.nouns import Question
+from tunewise.project import Project, load_project
+from tunewise.questions import save_questions
+from tunewise.server import Options, create_app
+from tunewise.server.running import Patient
+
+TOML = """\
+[project]
+model = "echo"
+embedder = "hash"
+[approaches.rag]
+index = true
+[approaches.rag-k1]
+index = true
+retrieval = { k = 1 }
+[approaches.zero-shot]
+prompt = "answer"
+"""
+
+
+def project_of(folder: Path, texts: Mapping[str, str], groups: Mapping[str, Sequence[str]]) -> Project:
+    """An ingested project of these documents; `groups` by document id."""
+    (folder / "documents").mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / "documents" / name).write_text(text, encoding="utf-8")
+    save_questions(folder / "questions.jsonl", [Question("q", "What weighs most?", ("nothing",))])
+    (folder / "tunewise.toml").write_text(TOML, encoding="utf-8")
+    project = load_project(folder, environ={}, user=folder / "none.toml")
+    ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens, groups=groups or None)
+    return project
+
+
+@contextmanager
+def served(project: Project, **options: Any) -> Iterator[tuple[str, Any]]:
+    """(address, application) of a running server, in a thread of this process."""
+    app = create_app(project, options=replace(Options(), grace=5, **options))
+    config = uvicorn.Config(
+        app, port=0, log_level="warning", http=Patient, ws="none", timeout_graceful_shutdown=5, backlog=1024
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise SystemExit("the server did not start")
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", app
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which this share of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,0 +1,321 @@
+"""What stands ready to answer many readers at once: one open library, the models in use, an ask for every approach.
+
+`Answering` is for a process that lives long (the server); `jobs.ask` answers one question. Knows nothing about HTTP,
+queues or accounts: a reader is the tuple of their groups, () for somebody who sees public documents only, None for
+the project's owner. Every method may be called from any thread and blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tunewise.answers import Retrieve, choose_examples, make_ask
+from tunewise.catalog import Catalog, DocumentRecord
+from tunewise.embeddings import Embedder, load_embedder
+from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
+from tunewise.index import Index
+from tunewise.jobs import ask as asking
+from tunewise.jobs.ingest import indexes_folder, open_catalog
+from tunewise.jobs.library import Library
+from tunewise.models import Model, load_model
+from tunewise.models.streaming import Listener, Streaming
+from tunewise.nouns import Answer, Approach, Document, Hit, Question
+from tunewise.prompts import final_answer, thinks_aloud
+from tunewise.questions import load_questions
+from tunewise.retrieval import make_retriever
+from tunewise.store import project_folder, read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunewise.project import Project
+
+Groups = tuple[str, ...] | None
+_OWNER = "\0owner"
+"""Stands in Question.groups for the owner. Without it a question sees public documents only: no slip opens more."""
+FRESH = 1.0
+MODELS = 4
+"""Models kept in memory (a base with one adapter counts as one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An approach as a reader may ask it; `reason` says why it is not ready."""
+
+    name: str
+    approach: Approach
+    recommended: bool
+    ready: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question of one reader, with who listens to the text as it comes."""
+
+    question: str
+    groups: Groups
+    listener: Listener | None = None
+
+    def __post_init__(self) -> None:
+        if self.groups is not None and _OWNER in self.groups:
+            raise ValueError("a reader cannot name itself the owner")
+
+
+@dataclass(frozen=True, slots=True)
+class _Worn:
+    """An approach with what it wears: its adapter's folder, and the documents and groups that it learned from."""
+
+    approach: Approach
+    adapter: Path | None = None
+    documents: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+
+class Answering:
+    """The open library and the models of a project."""
+
+    def __init__(self, project: Project, *, load: Callable[..., Model] = load_model) -> None:
+        self.project = project
+        self._load = load
+        self._catalog = open_catalog(project.root)
+        self._opening = threading.RLock()
+        self._loading = threading.RLock()
+        self._books: Library | None = None
+        self._looked = -FRESH
+        self._embedder: Embedder | None = None
+        self._models: OrderedDict[tuple[str, str], Model] = OrderedDict()
+        self._worn: dict[tuple[object, ...], _Worn] = {}
+        self._questions: tuple[int, list[Question]] = (0, [])
+
+    def close(self) -> None:
+        """Let go of catalog and models."""
+        self._models.clear()
+        self._catalog.close()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The project's catalog; what is read from it must be filtered by the reader's groups."""
+        return self._catalog
+
+    # -------------------------------------------------------------------------------------------- documents
+
+    def embedder(self) -> Embedder:
+        """The project's embedder, loaded once."""
+        with self._loading:
+            if self._embedder is None:
+                cache = project_folder(self.project.root) / "cache"
+                self._embedder = load_embedder(self.project.embedder, cache=cache)
+            return self._embedder
+
+    def books(self) -> Library:
+        """The library at the current index generation; `DataMistake` while nothing was ingested."""
+        with self._opening:
+            if self._books is None or time.monotonic() - self._looked > FRESH:
+                current = self._catalog.current()
+                if current is None:
+                    raise DataMistake("no documents were ingested yet", tip="upload some, or: tunewise ingest")
+                if self._books is None or self._books.index.generation.id != current.id:
+                    index = Index(self._catalog, indexes_folder(self.project.root))
+                    self._books = Library(self._catalog, index, self.embedder())
+                self._looked = time.monotonic()
+            return self._books
+
+    def refresh(self) -> None:
+        """Look at the catalog's current generation at the next question, not only after a second."""
+        self._looked = -FRESH
+
+    def documents(self, groups: Groups) -> list[DocumentRecord]:
+        """The documents that a reader may see."""
+        return [one for one in self._catalog.documents() if _may(one.groups, groups)]
+
+    def document(self, id: str, groups: Groups) -> Document | None:
+        """A document that a reader may see; None when it is absent or not for them: the two look the same."""
+        try:
+            found = self._catalog.document(id)
+        except DataMistake:
+            return None
+        return found if _may(found.groups, groups) else None
+
+    def search(self, query: str, *, groups: Groups, k: int | None = None) -> list[Hit]:
+        """The passages that an answer would be given, by the project's retrieval settings, best first."""
+        books = self.books()
+        settings = replace(self.project.retrieval, budget=10**9, k=k or self.project.retrieval.k)
+        return make_retriever(books.index, books.embedder, settings)([query], groups=groups)[0]
+
+    # -------------------------------------------------------------------------------------------- approaches
+
+    def recommended(self) -> Approach:
+        """The recommended approach of the last comparison; before there is one, the first that reads an index."""
+        return asking.default_approach(self.project)
+
+    def approaches(self, groups: Groups) -> list[Offer]:
+        """The approaches that a reader may ask; one whose adapter knows what the reader may not see is absent."""
+        best = self.recommended().name
+        offers = (self._offer(approach, best, groups) for approach in self.project.approaches)
+        return [offer for offer in offers if offer is not None]
+
+    def _offer(self, approach: Approach, best: str, groups: Groups) -> Offer | None:
+        recommended = approach.name == best
+        try:
+            if self._shut_to(self._wear(approach), groups):
+                return None
+        except (ConfigMistake, DataMistake, ModelMistake) as error:
+            return Offer(approach.name, approach, recommended, False, error.message)
+        if approach.index and self._catalog.current() is None:
+            return Offer(approach.name, approach, recommended, False, "no documents were ingested yet")
+        return Offer(approach.name, approach, recommended, True)
+
+    def choose(self, name: str | None, groups: Groups) -> Approach | None:
+        """The approach that answers for a reader: by name, or the recommended one; None when there is none for them.
+
+        Where the recommended one is not for this reader, the first that is ready, best with an index, takes its place.
+        """
+        best = self.recommended()
+        if name is not None and name not in {approach.name for approach in self.project.approaches}:
+            return None
+        wanted = best if name is None else self.project.approach(name)
+        offer = self._offer(wanted, best.name, groups)
+        if offer is not None or name is not None:
+            return wanted if offer is not None else None
+        ready = [one.approach for one in self.approaches(groups) if one.ready]
+        return next((one for one in ready if one.index), ready[0] if ready else None)
+
+    def _shut_to(self, worn: _Worn, groups: Groups) -> bool:
+        """Whether an adapter learned from what a reader may not see: it cannot be taken out of its answers."""
+        if worn.adapter is None or groups is None:
+            return False
+        # A document that is gone has no groups to ask any more: nobody but the owner may hear what was learned from it.
+        return not worn.groups <= set(groups) or not worn.documents <= self._visible(groups)
+
+    def _visible(self, groups: Groups) -> set[str]:
+        return {one.id for one in self.documents(groups)}
+
+    def _wear(self, approach: Approach) -> _Worn:
+        """The approach with its adapter; `ConfigMistake` when that was not trained yet."""
+        if not approach.recipe:
+            return _Worn(approach)
+        last = project_folder(self.project.root) / "runs" / "last.json"
+        folder = project_folder(self.project.root) / "adapters"
+        current = self._catalog.current() if approach.index else None
+        files = (last, folder, self.project.questions)
+        key = (approach, current.id if current else None, *map(_stamp, files))
+        with self._loading:
+            if key not in self._worn:
+                if len(self._worn) > 100:
+                    self._worn.clear()
+                books = self.books() if approach.index else None
+                adapter = asking._adapter(self.project, approach, self.questions(), books)  # type: ignore[arg-type]
+                about = read_json(adapter / "tunewise.json")
+                self._worn[key] = _Worn(
+                    approach, adapter, frozenset(about["documents"]), frozenset(about.get("groups", ()))
+                )
+            return self._worn[key]
+
+    def questions(self) -> list[Question]:
+        """The project's questions, read again when their file changes."""
+        with self._loading:
+            stamp = _stamp(self.project.questions)
+            if self._questions[0] != stamp:
+                self._questions = (stamp, load_questions(self.project.questions))
+            return self._questions[1]
+
+    # -------------------------------------------------------------------------------------------- answers
+
+    def model(self, name: str, adapter: Path | None = None) -> Model:
+        """A loaded model; the least recently used one gives way when there are too many."""
+        key = (name, str(adapter or ""))
+        with self._loading:
+            if key not in self._models:
+                while len(self._models) >= MODELS:
+                    self._models.popitem(last=False)
+                self._models[key] = self._load(name, adapter=adapter)
+            self._models.move_to_end(key)
+            return self._models[key]
+
+    def answer(self, approach: Approach, asked: Sequence[Asked]) -> list[Answer]:
+        """One answer for each question, in their order; readers share the batch and nothing else.
+
+        `ConfigMistake` when the approach's adapter is not for one of the readers (rights are read again here, not only
+        when the question was queued).
+        """
+        worn = self._wear(approach)
+        for one in asked:
+            if self._shut_to(worn, one.groups):
+                raise ConfigMistake(f"{approach.name} is not for this reader", tip="ask another approach")
+        model = self.model(approach.model, worn.adapter)
+        retriever = None
+        used = replace(approach, adapter=str(worn.adapter) if worn.adapter else None)
+        if approach.index:
+            books = self.books()
+            retriever = _for_readers(books.retriever(approach.retrieval, model.count_tokens))
+            used = replace(used, index=books.index.fingerprint)
+        if not approach.examples:
+            return self._answer(used, model, retriever, asked, ())
+        # Worked examples come from training questions, which each reader's own documents must allow.
+        answers: dict[int, Answer] = {}
+        for groups in dict.fromkeys(one.groups for one in asked):
+            places = [i for i, one in enumerate(asked) if one.groups == groups]
+            visible = self._visible(groups)
+            learned = [q for q in self.questions() if q.split == "train" and visible.issuperset(q.documents)]
+            examples = choose_examples(learned, approach.examples)
+            made = self._answer(used, model, retriever, [asked[i] for i in places], examples)
+            answers.update(zip(places, made, strict=True))
+        return [answers[i] for i in range(len(asked))]
+
+    def _answer(
+        self,
+        approach: Approach,
+        model: Model,
+        retriever: Retrieve | None,
+        asked: Sequence[Asked],
+        examples: Sequence[tuple[str, str]],
+    ) -> list[Answer]:
+        if any(one.listener for one in asked) and not thinks_aloud(approach.prompt):
+            model = Streaming(model, [one.listener or _nobody() for one in asked])
+        ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
+        return ask(
+            [
+                Question(
+                    id=str(number), question=one.question, language=language_of(one.question),
+                    groups=(_OWNER,) if one.groups is None else one.groups,
+                )
+                for number, one in enumerate(asked)
+            ]
+        )
+
+
+def _nobody() -> Listener:
+    return Listener(lambda text: None, lambda: False)
+
+
+def language_of(text: str) -> str:
+    """"zh" for a text with Chinese characters, else "en"."""
+    return "zh" if any("一" <= letter <= "鿿" for letter in text) else "en"
+
+
+def content(approach: Approach, answer: Answer, question: str) -> str:
+    """An answer's words with their markers, as they are streamed: `[n]` names the n-th of `answer.hits`."""
+    return final_answer(approach.prompt, answer.raw, language=language_of(question))
+
+
+def _may(document: Sequence[str], reader: Groups) -> bool:
+    return reader is None or not document or not set(document).isdisjoint(reader)
+
+
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _for_readers(retriever: Retrieve) -> Retrieve:
+    """`make_ask` hands over a question's groups, None for none: only `_OWNER` may see all."""
+
+    def retrieve(queries: Sequence[str], groups: Groups = None) -> list[list[Hit]]:
+        return retriever(queries, groups=None if groups == (_OWNER,) else tuple(groups or ()))
+
+    return retrieve

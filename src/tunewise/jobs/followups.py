@@ -1,0 +1,45 @@
+"""A follow-up question → one that stands alone, from what was asked before.
+
+Rules in English and Chinese, no model: a small model rewrites questions worse than it answers them. A question that
+leans on what came before (a pronoun, "and …?", two words) is asked together with the last question that stands alone;
+any other is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_OPENS = re.compile(
+    r"^\s*(and|but|or|so|then|also|what about|how about|what if|why(\s+not)?\s*\?|which ones?|same|else|really|even|"
+    r"那|那么|还有|另外|为什么[？?]?$|如果|要是|呢|然后|其中|同样)(\b|(?<=[一-鿿]))",
+    re.IGNORECASE,
+)
+_POINTS = re.compile(
+    r"\b(it|its|they|them|their|theirs|this|that|these|those|he|she|him|her|his|there|the same|former|latter)\b"
+    r"|[它他她]们?|这[个些样]|那[个些样]|该|上述|前者|后者|其[中他余]?|此",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[一-鿿]|[^\W_一-鿿]+")
+SHORT, POINTING = 3, 12
+"""Words (Chinese: characters) up to which a question leans anyway, and up to which a pronoun points outside of it."""
+
+
+def leans(question: str) -> bool:
+    """Whether a question cannot be understood without the one before."""
+    words = _WORD.findall(question)
+    chinese = sum("一" <= word <= "鿿" for word in words) > len(words) / 2
+    size = len(words) / 2 if chinese else len(words)
+    if size <= SHORT or _OPENS.search(question) or (chinese and re.search(r"呢[？?]?\s*$", question)):
+        return True
+    return size <= POINTING and bool(_POINTS.search(question))
+
+
+def understood(question: str, before: Sequence[str]) -> str:
+    """The question as it is to be asked; `before` are the earlier questions of the conversation, oldest first."""
+    if not before or not leans(question):
+        return question
+    for earlier in reversed(before):
+        if not leans(earlier) or earlier is before[0]:
+            return f"{earlier.strip()} {question.strip()}"
+    return question

@@ -1,0 +1,51 @@
+"""Somebody else's system, made ready to be measured like ours: its callable, and what identifies it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewise.errors import DataMistake
+from tunewise.jobs.search import ingested
+from tunewise.nouns import Approach, Chunk
+from tunewise.store import sha256
+from tunewise.systems import Library, answers_file, endpoint
+
+if TYPE_CHECKING:
+    from tunewise.evaluation import Ask
+    from tunewise.project import Project
+
+
+def is_foreign(approach: Approach) -> bool:
+    """Whether somebody else's system answers."""
+    return bool(approach.answers or approach.endpoint)
+
+
+def identify(approach: Approach) -> dict[str, Any]:
+    """What `describe_model` is for our own: the file's hash, or the address and the model's name there."""
+    if approach.answers:
+        path = Path(approach.answers)
+        if not path.is_file():
+            raise DataMistake(f"{path} does not exist", tip='one line for each question: {"id": "q1", "answer": "…"}')
+        return {"answers": path.name, "sha256": sha256(path)}
+    return {"model": approach.model, "address": approach.endpoint}
+
+
+def foreign_ask(project: Project, approach: Approach) -> Ask:
+    """The callable of a foreign system; its citations are looked up in what was ingested, if anything was."""
+    library = _library(project)
+    return answers_file(Path(approach.answers), library) if approach.answers else endpoint(approach, library)
+
+
+def _library(project: Project) -> Library:
+    try:
+        catalog = ingested(project.root)
+    except DataMistake:
+        # Answers can be measured without documents; their citations then name none.
+        return Library()
+    with catalog:
+        ids = tuple(record.id for record in catalog.documents())
+        chunks: dict[str, list[Chunk]] = {}
+        for chunk in catalog.chunks():
+            chunks.setdefault(chunk.document, []).append(chunk)
+    return Library(ids, lambda document: chunks.get(document, ()))

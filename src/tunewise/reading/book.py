@@ -1,0 +1,92 @@
+"""EPUB → Draft: the chapters in the order of the book's spine, each read as HTML.
+
+Knows the package of a book and nothing about HTML: `web.py` turns chapters into blocks.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import urllib.parse
+import zipfile
+from typing import Any
+
+from tunewise.errors import DataMistake
+from tunewise.reading.draft import Block, Draft, assemble, one_line
+from tunewise.reading.package import DAMAGED, open_package, tree
+from tunewise.reading.web import page_blocks
+
+_PAGES = frozenset(("application/xhtml+xml", "text/html", "application/html+xml"))
+_AGAIN = "export the book again, or convert it with the program that made it"
+
+
+def read_book(data: bytes) -> Draft:
+    """EPUB bytes → Draft; chapters that are missing are named in its notes.
+
+    Raises DataMistake when it is damaged, protected against copying, or holds no text.
+    """
+    package = open_package(data, suffix=".epub", program="the e-book program")
+    names = set(package.namelist())
+    if "META-INF/encryption.xml" in names and _protected(package):
+        raise DataMistake("it is protected against copying (DRM)", tip="get it without protection from its publisher")
+    try:
+        path = _contents(package, names)
+        contents = tree(package.read(path))
+    except DAMAGED as error:
+        raise DataMistake("it is no e-book, or damaged: its list of contents is missing", tip=_AGAIN) from error
+    blocks: list[Block] = []
+    notes: list[str] = []
+    for part in _spine(contents, path):
+        if part not in names:
+            notes.append(f"its part {part} is missing")
+            continue
+        try:
+            blocks.extend(page_blocks(package.read(part)))
+        except DataMistake as error:
+            # Covers and empty pages are usual; what is damaged has been found by its checksum.
+            if "holds no text" not in error.message and "empty" not in error.message:
+                notes.append(f"its part {part}: {error.message}")
+    if not blocks:
+        raise DataMistake("the book holds no text (only pictures, or nothing)", tip=_AGAIN)
+    return assemble(blocks, title=_named(contents, "title"), notes=notes)
+
+
+def _protected(package: zipfile.ZipFile) -> bool:
+    """Whether more than its fonts is encrypted (fonts usually are)."""
+    listed = tree(package.read("META-INF/encryption.xml"))
+    targets = [element.get("URI") or "" for element in _all(listed, "CipherReference")]
+    return any(not re.search(r"\.(otf|ttf|woff2?)$|/?fonts?/", target, re.IGNORECASE) for target in targets)
+
+
+def _contents(package: zipfile.ZipFile, names: set[str]) -> str:
+    if "META-INF/container.xml" in names:
+        for root in _all(tree(package.read("META-INF/container.xml")), "rootfile"):
+            if root.get("full-path") in names:
+                return root.get("full-path")
+    # Some converters forget the container; the list of contents is known by its suffix.
+    return next(name for name in sorted(names) if name.endswith(".opf"))
+
+
+def _spine(contents: Any, path: str) -> list[str]:
+    """Names of the parts in reading order, resolved inside of the package."""
+    items = {
+        item.get("id"): item.get("href") or ""
+        for item in _all(contents, "item")
+        if (item.get("media-type") or "") in _PAGES
+    }
+    navigation = {item.get("id") for item in _all(contents, "item") if "nav" in (item.get("properties") or "").split()}
+    order = [reference.get("idref") for reference in _all(contents, "itemref") if reference.get("linear") != "no"]
+    return [
+        posixpath.normpath(posixpath.join(posixpath.dirname(path), urllib.parse.unquote(items[one].partition("#")[0])))
+        for one in order or items
+        if one in items and one not in navigation
+    ]
+
+
+def _named(contents: Any, name: str) -> str:
+    return next((one_line(element.text) for element in _all(contents, name) if (element.text or "").strip()), "")
+
+
+def _all(root: Any, name: str) -> list[Any]:
+    """Elements of this name in any namespace."""
+    return [one for one in root.iter() if isinstance(one.tag, str) and one.tag.rpartition("}")[2] == name]

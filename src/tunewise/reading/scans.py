@@ -1,0 +1,114 @@
+"""Pages that are pictures → lines, through OCR: scanned pages of a PDF, and picture files as documents.
+
+Knows how a page becomes a picture and what a recognised line becomes; `ocr.py` knows the library.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tunewise.errors import DataMistake
+from tunewise.reading import ocr
+from tunewise.reading.draft import Draft, assemble, pipe_table
+from tunewise.reading.lines import Line, blocks_of, without_running_lines
+
+_MOST_PAGES = 500
+_LONG_SIDE = 1800
+"""Pixels of the longer side of a page: about 150 for an inch of a letter or A4 page."""
+
+
+def recognise_pages(document: Any, numbers: Sequence[int], tell: Callable[[], None] | None) -> dict[int, list[Line]]:
+    """{page number: lines} of those pages of a pdfium document; empty without the extra `ocr`.
+
+    Only the first 500 pages are recognised: one takes seconds.
+    """
+    if not numbers or not ocr.available():
+        return {}
+    found = {}
+    for number in numbers[:_MOST_PAGES]:
+        lines, _, height = seen_on(document[number - 1])
+        found[number] = _lines(lines, number, height)
+        if tell:
+            tell()
+    return found
+
+
+def seen_on(page: Any) -> tuple[list[ocr.Seen], float, float]:
+    """The lines recognised on a pdfium page in points from its top left, and its width and height."""
+    width, height = page.get_size()
+    scale = min(4.0, _LONG_SIDE / max(width, height, 1.0))
+    picture = page.render(scale=scale, may_draw_forms=False).to_pil()
+    return [one.scaled(1 / scale) for one in ocr.recognise(picture)], width, height
+
+
+def read_picture(data: bytes, tell: Callable[[], None] | None = None) -> Draft:
+    """The bytes of a picture file → Draft, one page for each of its pictures.
+
+    Raises MissingExtra without the extra `ocr`; DataMistake when it is damaged, too large, or without text.
+    """
+    picture = ocr.open_picture(data)
+    pages = []
+    for number, frame in enumerate(ocr.frames(picture), 1):
+        pages.append(_lines(ocr.recognise(frame), number, frame.height))
+        if tell:
+            tell()
+    if not any(pages):
+        raise DataMistake("no text was recognised in the picture", tip="take it away, or describe it in a text file")
+    return assemble(blocks_of(without_running_lines(pages), {}))
+
+
+def _lines(seen: Sequence[ocr.Seen], number: int, height: float) -> list[Line]:
+    """Recognised lines as lines of a page, rows with cells as tables.
+
+    All but plainly larger ones have one size: the boxes of equal letters differ by a few pixels.
+    """
+    usual = statistics.median([one.bottom - one.top for one in seen]) if seen else 0.0
+    lines: list[Line] = []
+    before: ocr.Seen | None = None
+    for group in _groups(seen):
+        first, last = group[0], group[-1]
+        # A row close above without cells is one whose cells were seen as one: then the first is not the header.
+        whole = before is None or first.top - before.bottom > 0.8 * (first.bottom - first.top)
+        before = last
+        size = first.bottom - first.top
+        text = _table(group, whole) if first.cells else first.text
+        lines.append(
+            Line(
+                text, number, left=first.left, bottom=height - last.bottom,
+                right=max(one.right for one in group), top=height - first.top, base=height - last.bottom,
+                size=round(size if size > 1.4 * usual else usual, 1), bold=False, table=bool(first.cells),
+            )
+        )
+    return lines
+
+
+def _groups(seen: Sequence[ocr.Seen]) -> list[list[ocr.Seen]]:
+    """Neighbouring rows with cells together, every other line alone."""
+    groups: list[list[ocr.Seen]] = []
+    for one in seen:
+        if one.cells and groups and groups[-1][-1].cells:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def _table(rows: Sequence[ocr.Seen], whole: bool) -> str:
+    """Rows as a pipe table where all are there and their cells stand below one another; else one row a line."""
+    columns: list[list[float]] = []
+    for _, left, right in sorted((cell for row in rows for cell in row.cells), key=lambda cell: cell[1]):
+        if columns and left < columns[-1][1]:
+            columns[-1][1] = max(columns[-1][1], right)
+        else:
+            columns.append([left, right])
+    if whole and len(rows) > 1 and len(columns) > 1:
+        grid = [
+            [" ".join(text for text, left, _ in row.cells if start <= left < end) for start, end in columns]
+            for row in rows
+        ]
+        # Cells that reach over several columns make one of them: then it is no table that can be told.
+        if all(sum(map(bool, row)) == len(one.cells) for row, one in zip(grid, rows, strict=True)):
+            return pipe_table(grid)
+    return "\n".join("  ".join(text for text, _, _ in row.cells) for row in rows)

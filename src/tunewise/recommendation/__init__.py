@@ -1,0 +1,196 @@
+"""`recommend`: Comparison + the user's needs → which approach to use, why, how sure that is, and what would change it.
+
+Knows nothing about models or how anything was measured. The rule, for the comparison and for every bootstrap resample
+alike:
+1. gates: an approach that fails a hard need is out;
+2. the best is the one with the highest mean of the deciding metric (weighted by need, as in `comparison`);
+3. candidates are the best and all whose paired difference to it lies above `-margin` at the lower end of its
+   clustered 95 % interval (Student's t with the cluster-robust standard error);
+4. the lowest total cost wins; costs within 5 % count as equal, then the lower complexity wins (prompt, index,
+   adapter, both), then the higher mean.
+Support is the share of resamples (whole documents, and weights of the needs drawn around the user's) in which the rule
+chooses the same. Under 0.8 it is a tie and called one. Support alone would crown a lucky leader (it is no test), so it
+is also a tie with any approach that costs no more and than which the choice is not shown to be better. It abstains
+(`choice` None) under 20 questions, when no approach passes the gates, or when none got anything right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tunewise.comparison import clusters_of, weights_of
+from tunewise.costs import assembly, complexity
+from tunewise.nouns import Comparison, Needs, Reason, Recommendation
+from tunewise.recommendation.gates import cited_share, gate, stays_here
+from tunewise.recommendation.money import bills, break_even, costs_of, flips, volumes
+from tunewise.recommendation.routing import by_need, router, router_reasons, winners
+from tunewise.recommendation.rule import RESAMPLES, Evidence, as_measured, column, on_front, point, resampled, rivals
+
+FEWEST_QUESTIONS = 20
+SUPPORT = 0.8
+RIVAL = 0.1
+"""Share of resamples from which on another approach counts as tied."""
+SHY = 0.2
+"""Share of answerable questions refused, from which on the choice carries a warning."""
+
+
+def _evidence(comparison: Comparison, needs: Needs, rejected: dict[str, str], costs: dict[str, float]) -> Evidence:
+    names = tuple(standing.approach.name for standing in comparison.standings)
+    limits = (math.inf if needs.max_wrong is None else needs.max_wrong,
+              math.inf if needs.max_false_refusals is None else needs.max_false_refusals)
+    measured = {name for name, reason in rejected.items() if reason.startswith(("wrong answers", "false refusals"))}
+    return Evidence(
+        names, column(comparison, names, comparison.metric), column(comparison, names, "wrong"),
+        column(comparison, names, "false_refusal"), weights_of(comparison.questions, needs),
+        tuple(question.need for question in comparison.questions),
+        tuple(clusters_of(comparison.questions)[0]),
+        # Gates on shares are asked again in every resample; the others are facts.
+        np.array([name not in rejected or name in measured for name in names]),
+        np.array([costs[name] for name in names]),
+        np.array([complexity(standing.approach) for standing in comparison.standings]), limits, needs.margin,
+    )
+
+
+def _abstain(why: Reason, **rest: Any) -> Recommendation:
+    return Recommendation(choice=None, support=0.0, tie=(), reasons=(why,), by_need={}, flips=(), **rest)
+
+
+def _why(
+    comparison: Comparison, needs: Needs, evidence: Evidence, choice: str, rejected: dict[str, str],
+    costs: dict[str, float], support: dict[str, float], tie: Sequence[str],
+) -> list[Reason]:
+    standings = {standing.approach.name: standing for standing in comparison.standings}
+    passing = [name for name in standings if name not in rejected]
+    metric = comparison.metric
+    best = max(passing, key=lambda name: standings[name].metrics[metric].mean)
+    top, mine = standings[best].metrics[metric], standings[choice].metrics[metric]
+    reasons = [
+        Reason(f"{len(passing)} of {len(standings)} approaches pass your gates.",
+               f"{len(standings)} 个方案中有 {len(passing)} 个通过您的门槛。", float(len(passing))),
+        Reason(f"{best} has the highest {metric}: {top.mean:.3f} (95 % {top.low:.3f} to {top.high:.3f}, {top.n} "
+               "questions).",
+               f"{best} 的质量（{metric}）最高：{top.mean:.3f}"
+               f"（95% 区间 {top.low:.3f} 至 {top.high:.3f}，{top.n} 题）。", top.mean),
+    ]
+    if choice == best:
+        reasons.append(Reason(
+            f"No cheaper approach is shown to be within {needs.margin:g} of it.",
+            f"没有更便宜的方案被证明与其差距在 {needs.margin:g} 以内。", needs.margin))
+    else:
+        gap = mine.mean - top.mean
+        reasons.append(Reason(
+            f"{choice} is not inferior to {best}: {gap:+.3f}, and the lower end of the paired interval lies within "
+            f"your margin of {needs.margin:g}.",
+            f"{choice} 不劣于 {best}：差值 {gap:+.3f}，配对区间的下限在您允许的 {needs.margin:g} 以内。", gap))
+        reasons.append(Reason(
+            f"Of those that are as good, it costs least over {needs.months} months: {costs[choice]:.2f}, {best} "
+            f"{costs[best]:.2f}.",
+            f"在同样好的方案中，其 {needs.months} 个月的总成本最低：{costs[choice]:.2f}，"
+            f"{best} 为 {costs[best]:.2f}。", costs[choice]))
+    share = support[choice]
+    if tie:
+        cheap = min((choice, *tie), key=lambda name: costs[name])
+        seen, count = f"{comparison.detectable:.3f}", len(comparison.questions)
+        reasons.append(Reason(
+            f"It is a tie with {', '.join(tie)}: {share:.0%} of {RESAMPLES} resamples of documents and weights choose "
+            f"{choice}. The cheapest of them is {cheap} ({costs[cheap]:.2f}). {count} questions do not show "
+            f"differences under {seen}.",
+            f"与 {'、'.join(tie)} 打平：对文档与权重重抽样 {RESAMPLES} 次，{share:.0%} 选择 {choice}；"
+            f"其中最便宜的是 {cheap}（{costs[cheap]:.2f}）。{count} 题看不出小于 {seen} 的差异。", share))
+    else:
+        reasons.append(Reason(f"{share:.0%} of {RESAMPLES} resamples of documents and weights choose it too.",
+                              f"对文档与权重重抽样 {RESAMPLES} 次，{share:.0%} 同样选择它。", share))
+    null = comparison.null
+    if null is not None and null.verdict != "not distinguishable":
+        reasons.append(Reason(
+            f"Careful: the self-test failed, {null.b} run twice came out {null.verdict} ({null.mean:+.3f}).",
+            f"注意：自检未通过，{null.b} 运行两次的结果相差 {null.mean:+.3f}。", null.mean))
+    return reasons
+
+
+def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) -> Recommendation:
+    """Choose by the rule of this room's docstring; every reason in English and Chinese, with its number.
+
+    `support` is that of the choice; `tie` names the others that at least 10 % of the resamples choose, when it is under
+    0.8, and those that cost no more and are not shown to be worse. `by_need` is the rule on each need's questions
+    alone. `flips` re-apply the rule under changed volumes, prices and recall.
+    """
+    lines = bills(comparison, needs)
+    costs = costs_of(comparison, needs)
+    rejected = {s.approach.name: failed for s in comparison.standings if (failed := gate(comparison, s, needs))}
+    rest = {"rejected": rejected, "total_cost": costs, "bills": lines, "volumes": volumes(needs),
+            "assemblies": {s.approach.name: assembly(s.approach, s.cost) for s in comparison.standings}}
+    count = len(comparison.questions)
+    if count < FEWEST_QUESTIONS:
+        few = Reason(f"{count} questions are too few to choose by: at least {FEWEST_QUESTIONS} are needed.",
+                     f"只有 {count} 个问题，不足以作出选择：至少需要 {FEWEST_QUESTIONS} 个。", float(count))
+        return _abstain(few, **rest)
+    if len(rejected) == len(comparison.standings):
+        failed = "; ".join(f"{name}: {why}" for name, why in rejected.items())
+        none = Reason(f"No approach passes your gates. {failed}.", f"没有方案通过您的门槛。{failed}。", 0.0)
+        return _abstain(none, **rest)
+    evidence = _evidence(comparison, needs, rejected, costs)
+    left = [s for s in comparison.standings if s.approach.name not in rejected]
+    if max(standing.metrics[comparison.metric].mean for standing in left) <= 0:
+        return _abstain(Reason("No approach that passes your gates got a single question right.",
+                               "通过门槛的方案没有答对任何一个问题。", 0.0), **rest)
+    allowed = np.array([name not in rejected for name in evidence.names])
+    measured = replace(evidence, fixed=allowed, limits=(math.inf, math.inf))
+    choice = point(measured)
+    assert choice is not None, "an approach passes the gates, so the rule chooses one"
+    support, front = resampled(evidence, seed)
+    others = sorted((name for name in support if name != choice and name not in rejected),
+                    key=lambda name: (-support[name], -comparison_mean(comparison, name), name))
+    tied = set(rivals(measured, choice))
+    if support[choice] < SUPPORT:
+        tied |= {name for name in others if support[name] >= RIVAL} or set(others[:1])
+    tie = tuple(name for name in others if name in tied)
+    routed = router(comparison, measured, choice, lines, needs, seed=seed)
+    reasons = _why(comparison, needs, measured, choice, rejected, costs, support, tie)
+    reasons += router_reasons(routed, choice)
+    return Recommendation(
+        choice=choice, support=support[choice], tie=tie, reasons=tuple(reasons),
+        by_need=by_need(comparison, measured), flips=flips(comparison, needs, measured, choice),
+        runner_up=others[0] if others else None, front={name: front[name] for name in support if name not in rejected},
+        on_front=tuple(np.array(evidence.names)[on_front(measured, as_measured(measured))[0]].tolist()),
+        winners=winners(comparison, measured, choice), router=routed, break_even=break_even(lines, choice, others),
+        warnings=_warnings(comparison, choice), **rest,
+    )
+
+
+def _warnings(comparison: Comparison, choice: str) -> tuple[Reason, ...]:
+    """What somebody has to know before the choice is put to use."""
+    mine = next(s for s in comparison.standings if s.approach.name == choice)
+    shy, found = mine.metrics.get("false_refusal"), []
+    if shy is not None and shy.mean > SHY:
+        found.append(Reason(
+            f"Over-refusal: {choice} declines {shy.mean:.0%} of the questions that the documents answer (95 % "
+            f"{shy.low:.0%} to {shy.high:.0%}). It is safe, but less useful than its quality says; max_false_refusals "
+            "in [needs] makes it a gate.",
+            f"过度拒答：对文档中有答案的问题，{choice} 拒答了 {shy.mean:.0%}"
+            f"（95% 区间 {shy.low:.0%} 至 {shy.high:.0%}）。"
+            "这样虽然安全，但实用性低于其质量分数；可在 [needs] 中用 max_false_refusals 设为门槛。", shy.mean))
+    right, wrong = mine.metrics.get("correct"), mine.metrics.get("wrong")
+    if right is not None and wrong is not None and wrong.mean > right.mean:
+        found.append(Reason(
+            f"More wrong than right: {choice} is the best of these, and answers {right.mean:.0%} correctly and "
+            f"{wrong.mean:.0%} wrongly. Do not let it answer unseen; max_wrong in [needs] makes it a gate.",
+            f"错多于对：{choice} 是其中最好的，但答对 {right.mean:.0%}，答错 {wrong.mean:.0%}。请勿在无人审阅时使用；"
+            "可在 [needs] 中用 max_wrong 设为门槛。", right.mean - wrong.mean))
+    if mine.errors:
+        found.append(Reason(f"{choice} failed on {mine.errors} question(s); each counts as an empty answer.",
+                            f"{choice} 有 {mine.errors} 题报错，均按空答案计分。", float(mine.errors)))
+    return tuple(found)
+
+
+def comparison_mean(comparison: Comparison, name: str) -> float:
+    """The mean of the deciding metric of one approach."""
+    return next(s.metrics[comparison.metric].mean for s in comparison.standings if s.approach.name == name)
+
+
+__all__ = ["cited_share", "recommend", "stays_here"]

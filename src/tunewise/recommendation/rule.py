@@ -1,0 +1,182 @@
+"""The rule by which one approach is chosen, for the comparison as measured and for every resample alike.
+
+Knows numbers only: no words, no needs, no prices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tunewise.nouns import Comparison
+from tunewise.statistics import LEVEL, codes, paired, resample_counts
+
+EQUAL_COSTS = 1.05
+RESAMPLES = 1000
+WEIGHT_DRAWS = 20
+CONCENTRATION = 20.0
+"""Of the Dirichlet distribution around the user's weights: three equal weights of 33 % then vary by ± 10 points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The numbers that the rule reads: questions × approaches, in the order of `names`; NaN where absent.
+
+    `wrong` and `shy` (false refusals) are asked again in every resample, against `limits`; `fixed` says who passes the
+    gates that are facts. `costs` is money over the months of the needs.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    wrong: np.ndarray
+    shy: np.ndarray
+    weights: np.ndarray
+    needs: tuple[str, ...]
+    clusters: tuple[str, ...]
+    fixed: np.ndarray
+    costs: np.ndarray
+    complexity: np.ndarray
+    limits: tuple[float, float]
+    margin: float
+
+    def of(self, places: Sequence[int]) -> Evidence:
+        """The same for some of the questions."""
+        at = np.asarray(places)
+        return replace(self, values=self.values[at], wrong=self.wrong[at], shy=self.shy[at], weights=self.weights[at],
+                       needs=tuple(self.needs[place] for place in places),
+                       clusters=tuple(self.clusters[place] for place in places))
+
+
+def _means(
+    evidence: Evidence, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sums and sizes by cluster, and for each resample its size, the approaches' means and who passes the gates."""
+    groups, clusters = codes(evidence.clusters)
+    whole = ~np.isnan(evidence.values).any(axis=1)
+    weight = np.where(whole, evidence.weights, 0.0)
+    values = np.where(whole[:, None], evidence.values, 0.0) * weight[:, None]
+
+    def per_cluster(matrix: np.ndarray) -> np.ndarray:
+        total = np.zeros((clusters, matrix.shape[1]))
+        np.add.at(total, groups, matrix)
+        return total
+
+    sums, sizes = per_cluster(values), per_cluster(weight[:, None])
+    size = np.maximum(counts @ sizes, 1e-12)
+    means = (counts @ sums) / size
+    passes = np.broadcast_to(evidence.fixed, means.shape).copy()
+    for measure, limit in zip((evidence.wrong, evidence.shy), evidence.limits, strict=True):
+        if limit < math.inf:
+            there = ~np.isnan(measure)
+            top = counts @ per_cluster(np.where(there, measure, 0.0))
+            passes &= top <= (limit + 1e-12) * (counts @ per_cluster(there.astype(float))) + 1e-12
+    return sums, sizes, size, means, passes
+
+
+def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
+    """The place of the chosen approach (-1: none) for each row of `counts` (resamples × clusters: how often drawn)."""
+    from scipy.special import stdtrit
+
+    clusters = codes(evidence.clusters)[1]
+    sums, sizes, size, means, passes = _means(evidence, counts)
+    best = np.where(passes, means, -np.inf).argmax(axis=1)
+    t = -float(stdtrit(max(1, clusters - 1), LEVEL / 2))
+    fit = np.zeros_like(passes)
+    for place in range(len(evidence.names)):
+        rows = best == place
+        if not rows.any():
+            continue
+        drawn = counts[rows]
+        apart = sums - sums[:, [place]]
+        mean = (drawn @ apart) / size[rows]
+        # Σ count · (D − mean·N)², the residuals of the ratio summed by cluster.
+        square = drawn @ apart**2 - 2 * mean * (drawn @ (apart * sizes)) + mean**2 * (drawn @ sizes**2)
+        error = np.sqrt(np.maximum(square, 0) * clusters / max(1, clusters - 1)) / size[rows]
+        fit[rows] = passes[rows] & (mean - t * error > -evidence.margin)
+        fit[rows, place] = passes[rows, place]
+    costs = np.where(fit, evidence.costs, np.inf)
+    equal = fit & (costs <= costs.min(axis=1, keepdims=True) * EQUAL_COSTS + 1e-9)
+    order = np.where(equal, evidence.complexity * 10.0 - means, np.inf)
+    return np.where(passes.any(axis=1), order.argmin(axis=1), -1)
+
+
+def point(evidence: Evidence) -> str | None:
+    """Who is chosen as measured; None when nobody passes the gates."""
+    place = int(rule(evidence, as_measured(evidence))[0])
+    return evidence.names[place] if place >= 0 else None
+
+
+def rivals(evidence: Evidence, choice: str) -> list[str]:
+    """The approaches that cost no more than the choice (within 5 %) and than which it is not shown to be better."""
+    mine = evidence.names.index(choice)
+    found = []
+    dearest = evidence.costs[mine] * EQUAL_COSTS + 1e-9
+    kept = ~np.isnan(evidence.values).any(axis=1) & (evidence.weights > 0)
+    clusters = [cluster for cluster, there in zip(evidence.clusters, kept, strict=True) if there]
+    for place, name in enumerate(evidence.names):
+        if place == mine or not evidence.fixed[place] or evidence.costs[place] > dearest:
+            continue
+        pair = evidence.values[kept][:, [mine, place]].T
+        result = paired(*pair, clusters, weights=evidence.weights[kept])
+        if result.low <= 0 and not result.low == result.high == 0:
+            found.append(name)
+    return found
+
+
+def column(comparison: Comparison, names: Sequence[str], metric: str) -> np.ndarray:
+    """One score as questions × approaches; NaN where it does not apply."""
+    rows = [comparison.rows[question.id] for question in comparison.questions]
+    return np.array([[row[name].scores.get(metric, np.nan) for name in names] for row in rows], float)
+
+
+def _weights(evidence: Evidence, seed: int) -> list[np.ndarray]:
+    """The user's weights, or (with more than one need that counts) draws around them from a Dirichlet distribution."""
+    needs = np.asarray(evidence.needs)
+    counted = [need for need in dict.fromkeys(evidence.needs) if evidence.weights[needs == need].sum() > 0]
+    if len(counted) < 2:
+        return [evidence.weights]
+    given = np.array([evidence.weights[needs == need].max() for need in counted])
+    rng = np.random.default_rng([seed, len(counted)])
+    found = []
+    for draw in rng.dirichlet(CONCENTRATION * given / given.sum(), WEIGHT_DRAWS):
+        weights = evidence.weights.copy()
+        for need, weight in zip(counted, draw, strict=True):
+            weights[needs == need] = weight
+        found.append(weights)
+    return found
+
+
+def resampled(evidence: Evidence, seed: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Over resamples of whole documents × draws of the weights: the share that chooses each approach, and the share in
+    which it is on the Pareto front of mean and cost."""
+    clusters = codes(evidence.clusters)[1]
+    chosen, front = [], []
+    draws = _weights(evidence, seed)
+    for number, weights in enumerate(draws):
+        drawn = replace(evidence, weights=weights)
+        for counts in resample_counts(clusters, RESAMPLES // len(draws), seed + number):
+            chosen.append(rule(drawn, counts))
+            front.append(on_front(drawn, counts))
+    picks, fronts = np.concatenate(chosen), np.concatenate(front)
+    return ({name: float((picks == place).mean()) for place, name in enumerate(evidence.names)},
+            {name: float(fronts[:, place].mean()) for place, name in enumerate(evidence.names)})
+
+
+def on_front(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
+    """Which approaches that pass the gates are on the front of each resample: no other one is as good at less cost, or
+    better at no more."""
+    *_, means, passes = _means(evidence, counts)
+    beaten = np.zeros_like(passes)
+    for place in range(len(evidence.names)):
+        cheaper, mine = evidence.costs[place] < evidence.costs, means[:, [place]]
+        as_cheap = evidence.costs[place] <= evidence.costs
+        beaten |= passes[:, [place]] & ((cheaper & (mine >= means)) | (as_cheap & (mine > means)))
+    return passes & ~beaten
+
+
+def as_measured(evidence: Evidence) -> np.ndarray:
+    """The counts of no resampling at all: every cluster once."""
+    return np.ones((1, codes(evidence.clusters)[1]))

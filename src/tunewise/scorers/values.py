@@ -1,0 +1,306 @@
+"""Answers that are a number, a list, or yes / no / maybe: read as values, so that wording does not decide.
+
+Knows nothing about passages. `rules.number` = {"value", "tolerance", "unit"} (or true: from the first gold answer),
+`rules.list` = ["item", "item|alias", …] (or true: the gold answer, split). Yes / no / maybe needs no rule: it applies
+where every gold answer is one of these words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from tunewise.errors import DataMistake
+from tunewise.nouns import Question
+from tunewise.scorers.text import fold, holds, tokens
+
+# ------------------------------------------------------------------------------------------------ quantities
+
+_UNITS: dict[str, tuple[str, float]] = {
+    alias: (dimension, factor)
+    for dimension, table in {
+        "time": {
+            1: "s sec secs second seconds 秒 秒钟", 60: "min mins minute minutes 分钟",
+            3600: "h hr hrs hour hours 小时 钟头", 86400: "d day days 天 日", 604800: "week weeks 周 星期",
+        },
+        "months": {1: "month months 月 个月", 12: "year years yr yrs 年"},
+        "mass": {0.001: "mg milligram milligrams 毫克", 1: "g gram grams 克", 500: "斤",
+                 1000: "kg kilogram kilograms kilo kilos 千克 公斤", 1e6: "t ton tons tonne tonnes 吨"},
+        "length": {0.001: "mm millimetre millimetres millimeter millimeters 毫米",
+                   0.01: "cm centimetre centimetres centimeter centimeters 厘米",
+                   1: "m metre metres meter meters 米", 1000: "km kilometre kilometres kilometer kilometers 公里 千米"},
+        "volume": {0.001: "ml millilitre millilitres milliliter milliliters 毫升", 1: "l litre litres liter liters 升"},
+        "share": {1: "% percent pct 个百分点"},
+        "dollars": {1: "$ usd dollar dollars 美元"}, "euros": {1: "€ eur euro euros 欧元"},
+        "pounds": {1: "£ gbp pound pounds 英镑"}, "yuan": {1: "¥ cny rmb yuan 元 块 人民币"},
+        "crowns": {1: "crown crowns 克朗"}, "celsius": {1: "°c ℃ celsius 摄氏度"},
+    }.items()
+    for factor, aliases in table.items()
+    for alias in aliases.split()
+}
+_SCALES = {"thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12,
+           "千": 1e3, "万": 1e4, "百万": 1e6, "千万": 1e7, "亿": 1e8, "万亿": 1e12}
+_TO_NINETEEN = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS = {name: value for value, name in enumerate(_TO_NINETEEN.split())} | {
+    name: 10 * value for value, name in enumerate(_TENS.split(), 2)
+}
+_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_POWERS = {"十": 10, "百": 100, "千": 1000}
+_SCALE = "|".join(sorted(_SCALES, key=len, reverse=True))
+_UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
+_ENGLISH = "|".join(sorted(_WORDS, key=len, reverse=True))
+_QUANTITY = re.compile(
+    rf"(?P<before>[$€£¥])?\s?(?P<open>\()?(?P<minus>(?<![\w.\-])-\s?)?(?P<before2>[$€£¥])?"
+    rf"(?:(?P<digits>\d+(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
+    rf"|(?P<percent>百分之)(?P<of>\d+(?:\.\d+)?|[〇零一二三四五六七八九十百两点]+)"
+    rf"|(?P<chinese>[〇零一二三四五六七八九十百千万亿两]+(?:点[〇零一二三四五六七八九]+)?)"
+    rf"|(?<![^\W_])(?P<words>(?:{_ENGLISH})(?:[ -](?:{_ENGLISH}))?(?:\s(?:hundred))?)(?![^\W_]))"
+    rf"(?P<close>\))?(?:[ -]?(?P<scale>{_SCALE})(?![a-z]))?(?:[ -]?(?P<unit>{_UNIT})(?![a-z]))?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number in base units of its dimension ("" where no unit stands beside it); `factor` is its unit in these."""
+
+    value: float
+    dimension: str = ""
+    factor: float = field(default=1.0, compare=False)
+
+
+def chinese_number(text: str) -> float:
+    """The value of a number in Chinese signs: 二十四 is 24, 一百零五 105, 三万五千 35,000, 二〇二四 2024."""
+    whole, _, decimals = text.partition("点")
+    value = _chinese_whole(whole)
+    return value + sum(_DIGITS[sign] / 10**place for place, sign in enumerate(decimals, 1))
+
+
+def _chinese_whole(text: str) -> float:
+    for sign, power in (("亿", 1e8), ("万", 1e4)):
+        if sign in text:
+            head, _, tail = text.rpartition(sign)
+            return (_chinese_whole(head) if head else 1) * power + (_chinese_whole(tail) if tail else 0)
+    if not any(sign in _POWERS for sign in text):
+        return float("".join(str(_DIGITS[sign]) for sign in text) or 0)
+    value, digit = 0, 0
+    for sign in text:
+        if sign in _POWERS:
+            value, digit = value + (digit or 1) * _POWERS[sign], 0
+        else:
+            digit = _DIGITS[sign]
+    return float(value + digit)
+
+
+@lru_cache(maxsize=4096)
+def quantities(text: str) -> tuple[Quantity, ...]:
+    """Every number of a text with its unit, in order: digits, English words and Chinese signs, scales applied
+    ("1.2 million", 三万), brackets as in a balance sheet negative ("(1,234)")."""
+    plain = re.sub(r"(?<=\d)per cent\b|(?<=\d )per cent\b", "percent", fold(text.replace("−", "-").replace("–", "-")))
+    found = []
+    for match in _QUANTITY.finditer(plain):
+        unit = match["unit"] or ""
+        if match["digits"]:
+            value = float(match["digits"].replace(",", ""))
+        elif match["percent"]:
+            part = match["of"]
+            value, unit = float(part) if part[0].isdigit() else chinese_number(part), "%"
+        elif match["chinese"]:
+            # One sign alone counts only before a unit: 一 stands in 一般 and 一些 too.
+            if len(match["chinese"]) == 1 and (not unit or match["chinese"] in "千万亿百"):
+                continue
+            if match["chinese"] in ("千万", "十分", "万一"):
+                continue
+            value = chinese_number(match["chinese"])
+        else:
+            value = _english_number(match["words"])
+        value *= _SCALES[match["scale"]] if match["scale"] else 1
+        if match["minus"] or (match["open"] and match["close"] and match["digits"]):
+            value = -value
+        dimension, factor = _UNITS[unit or match["before"] or match["before2"] or ""] if (
+            unit or match["before"] or match["before2"]) else ("", 1.0)
+        found.append(Quantity(value * factor, dimension, factor))
+    return tuple(found)
+
+
+def _english_number(text: str) -> float:
+    value = 0
+    for word in re.split(r"[\s-]+", text):
+        value = value * 100 if word == "hundred" else value + _WORDS[word]
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    value: float
+    tolerance: float
+    dimension: str
+    factor: float
+
+
+@lru_cache(maxsize=4096)
+def _wanted_number(rule: str, gold: str) -> _Wanted:
+    given = json.loads(rule)
+    if given is True:
+        found = quantities(gold)
+        if not found:
+            raise DataMistake(f"rule 'number': the gold answer {gold!r} holds no number",
+                              tip='write {"value": 12.5, "tolerance": 0.1, "unit": "kg"}')
+        first = found[0]
+        return _Wanted(first.value, abs(first.value) * 1e-9, first.dimension, first.factor)
+    unit = fold(str(given.get("unit", "")))
+    scale = 1.0
+    for word in unit.split():
+        if word in _SCALES:
+            scale *= _SCALES[word]
+    name = next((word for word in reversed(unit.split()) if word in _UNITS), "")
+    dimension, factor = _UNITS[name] if name else ("", 1.0)
+    value, tolerance = float(given["value"]) * scale * factor, given.get("tolerance", 0)
+    if isinstance(tolerance, str):
+        margin = abs(value) * float(tolerance.rstrip("%")) / 100
+    else:
+        margin = float(tolerance) * scale * factor
+    return _Wanted(value, margin + abs(value) * 1e-9, dimension, factor)
+
+
+def number_faults(value: Any) -> list[str]:
+    """What is wrong with the value of a rule `number`, in plain words."""
+    if value is True:
+        return []
+    if not isinstance(value, Mapping):
+        return [f"rule 'number' needs true or {{\"value\", \"tolerance\", \"unit\"}}, got {value!r}"]
+    faults = [f"rule 'number': unknown key {key!r}; known: value, tolerance, unit"
+              for key in value if key not in ("value", "tolerance", "unit")]
+    if not isinstance(value.get("value"), (int, float)) or isinstance(value.get("value"), bool):
+        faults.append("rule 'number': value has to be a number")
+    tolerance = value.get("tolerance", 0)
+    relative = isinstance(tolerance, str) and re.fullmatch(r"\d+(\.\d+)?%", tolerance)
+    if not relative and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0):
+        faults.append("rule 'number': tolerance is a number in the unit of the value, or a share such as \"1%\"")
+    unit = value.get("unit", "")
+    unknown = [word for word in fold(str(unit)).split() if word not in _UNITS and word not in _SCALES]
+    if unknown:
+        faults.append(f"rule 'number': unknown unit {unknown[0]!r}; leave it out where only the number counts")
+    return faults
+
+
+MOST_NUMBERS = 3
+"""A right number counts among this many of an answer, those of the question aside: a shower of numbers is no answer."""
+
+
+def number_right(text: str, wanted: _Wanted, question: str) -> bool:
+    """Whether one of the first three numbers of a text is the wanted one within its tolerance. A number without a unit
+    passes; one with another unit of the same dimension is converted (24 months are 2 years)."""
+    asked = set(quantities(question))
+    said = [one for one in dict.fromkeys(quantities(text)) if one not in asked or one.value == wanted.value]
+    for one in said[:MOST_NUMBERS]:
+        if one.dimension and wanted.dimension and one.dimension != wanted.dimension:
+            continue
+        # "24" where "24 months" is wanted: a bare number is one of the wanted unit.
+        value = one.value * (wanted.factor if wanted.dimension and not one.dimension else 1)
+        if abs(value - wanted.value) <= wanted.tolerance:
+            return True
+    return False
+
+
+# ------------------------------------------------------------------------------------------------ lists
+
+_SEPARATOR = re.compile(r"\s*(?:[,;，；、\n•]|(?:^|\n)\s*[-*]\s|\b(?:and|or)\b|以及|[和及与])\s*")
+
+
+def items_of(text: str) -> list[str]:
+    """The items of a list in running text or on lines of their own."""
+    parts = _SEPARATOR.split(re.sub(r"(?m)^\s*(?:[-*•]|\d+[.)、])\s*", "\n", text))
+    return [part.strip(" .。:：") for part in parts if tokens(part)]
+
+
+def list_scores(text: str, wanted: Sequence[str]) -> dict[str, float]:
+    """`list_f1` and `list_exact`: items of the answer against the wanted ones ("a|b": a or its alias b).
+
+    A wanted item is found when one of its wordings stands in the answer as one run of words (so that an item may hold
+    an "and"). Precision counts the answer's items that hold, or are held by, a wanted one.
+    """
+    aliases = [[tokens(alias) for alias in item.split("|")] for item in wanted]
+    said = tokens(text)
+    found = sum(any(holds(said, alias) for alias in item) for item in aliases)
+    items = [tokens(item) for item in items_of(text)]
+    good = sum(any(holds(item, alias) or holds(alias, item) for group in aliases for alias in group) for item in items)
+    if not found or not good:
+        return {"list_f1": 0.0, "list_exact": 0.0}
+    recall, precision = found / len(aliases), good / len(items)
+    return {"list_f1": 2 * recall * precision / (recall + precision),
+            "list_exact": float(found == len(aliases) and good == len(items))}
+
+
+# ------------------------------------------------------------------------------------------------ yes, no, maybe
+
+_DECISIONS = {
+    word: name
+    for name, words in {
+        "yes": "yes true 是 是的 可以 对 有 能",
+        "no": "no false 否 不是 不可以 不能 不 没有 不对",
+        "maybe": "maybe unclear uncertain 也许 可能 不确定 不一定",
+    }.items()
+    for word in words.split()
+}
+_ONLY = frozenset({"yes", "no", "maybe", "是", "否", "是的", "不是", "不确定", "也许", "可以", "不可以", "能", "不能"})
+_OPENING = re.compile(
+    rf"^\W*(?:(?:the )?answer(?: is)?:?\s*|答案是?[:：]?\s*|回答[:：]?\s*)?"
+    rf"({'|'.join(sorted((d for d in _DECISIONS if d.isascii()), key=len, reverse=True))})(?![^\W_])"
+    rf"|^\W*(?:答案是?[:：]?\s*|回答[:：]?\s*)?"
+    rf"({'|'.join(sorted((d for d in _DECISIONS if not d.isascii()), key=len, reverse=True))})"
+)
+
+
+def decision(text: str) -> str:
+    """"yes", "no" or "maybe" as an answer opens with it (English or Chinese), else ""."""
+    match = _OPENING.match(fold(text).strip())
+    return _DECISIONS[match[1] or match[2]] if match else ""
+
+
+def decision_asked(answers: Sequence[str]) -> str:
+    """The decision that the gold answers want; "" where they are other words, or disagree."""
+    if not answers or any(fold(answer).strip(" .。") not in _ONLY for answer in answers):
+        return ""
+    found = {decision(answer) for answer in answers}
+    return found.pop() if len(found) == 1 else ""
+
+
+# ------------------------------------------------------------------------------------------------ the door
+
+
+def value_scores(question: Question, text: str, *, refused: bool) -> dict[str, float]:
+    """`number`, `list_f1` and `list_exact`, or `yes_no`, as the question's rules and gold answers ask for."""
+    rules = dict(question.rules)
+    said = "" if refused else text
+    scores: dict[str, float] = {}
+    if "number" in rules:
+        rule = rules["number"]
+        gold = question.answers[0] if question.answers else ""
+        wanted = _wanted_number(rule if isinstance(rule, str) else json.dumps(rule), gold)
+        scores["number"] = float(number_right(said, wanted, question.question))
+    if "list" in rules:
+        rule = rules["list"]
+        wanted_items = items_of(question.answers[0]) if rule is True and question.answers else list(rule)
+        scores |= list_scores(said, wanted_items)
+    asked = decision_asked(question.answers)
+    if asked:
+        scores["yes_no"] = float(decision(said) == asked)
+    return scores
+
+
+def value_right(scores: Mapping[str, float]) -> bool | None:
+    """Whether an answer that was read as a value is right; None where it was not."""
+    read = [scores[name] for name in ("number", "list_exact", "yes_no") if name in scores]
+    return all(value == 1 for value in read) if read else None
+
+
+__all__ = ["Quantity", "chinese_number", "decision", "decision_asked", "items_of", "list_scores", "number_faults",
+           "quantities", "value_right", "value_scores"]

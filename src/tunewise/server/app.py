@@ -1,0 +1,107 @@
+"""`create`: the house and its routes as one ASGI application. Knows which parts there are, not what they do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tunewise import __version__
+from tunewise.errors import ConfigMistake
+from tunewise.jobs.answering import Answering
+from tunewise.server import chat, documents, faults, pages, records, service
+from tunewise.server.access import GUESSES, Buckets
+from tunewise.server.desk import Desk
+from tunewise.server.guard import Guard
+from tunewise.server.house import House
+from tunewise.server.intake import Intake
+from tunewise.server.options import LOCAL, Options
+from tunewise.server.state import State, state_url
+
+if TYPE_CHECKING:
+    from tunewise.project import Project
+
+_THREADS = 64
+"""For routes that block: more than questions that wait, so that a full queue still hears its 429."""
+
+
+def create(project: Project, *, options: Options) -> FastAPI:
+    """The application; `ConfigMistake` when it would be reachable from elsewhere and open to everybody."""
+    state = State(state_url(project.root, options.database))
+    try:
+        if options.host not in LOCAL and not state.has_live_keys() and not options.identity_header:
+            raise ConfigMistake(
+                f"{options.host} can be reached from elsewhere, and there is no key yet",
+                tip="tunewise keys add NAME --role admin, or leave --host out",
+            )
+        answering = Answering(project)
+    except BaseException:
+        state.close()
+        raise
+    desk = Desk(answering, queue=options.queue, batch=options.batch, seconds=options.seconds)
+    house = House(project, options, answering, desk, Intake(answering, state, options), state)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        house.intake.start()
+        yield
+        await anyio.to_thread.run_sync(lambda: house.desk.close(seconds=options.grace))
+        await anyio.to_thread.run_sync(lambda: house.intake.close(seconds=options.grace))
+        answering.close()
+        state.close()
+
+    app = FastAPI(
+        title="Tunewise", version=__version__, lifespan=life, docs_url=None, redoc_url=None,
+        summary="Answers from an organisation's documents, OpenAI-compatible, with checked citations.",
+        description="Answers from an organisation's documents, OpenAI-compatible, with checked citations.",
+        swagger_ui_oauth2_redirect_url=None, responses=_errors(),
+    )
+    app.state.house = house
+    app.state.rates, app.state.guesses = Buckets(options.rate), Buckets(GUESSES)
+    app.state.requests = Counter()
+    for part in (chat, documents, records, service):
+        app.include_router(part.router)
+    app.include_router(pages.router(house))
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    faults.install(app)
+    app.add_middleware(Count, requests=app.state.requests)
+    app.add_middleware(Guard, options=options)
+    return app
+
+
+class Count:
+    """Counts requests by route and status, as plain ASGI."""
+
+    def __init__(self, app: ASGIApp, requests: Counter[tuple[str, int]]) -> None:
+        self.app, self.requests = app, requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # The route's pattern and not the path: an id is no label.
+                route = getattr(scope.get("route"), "path", "other")
+                self.requests[(route, message["status"])] += 1
+            await send(message)
+
+        await self.app(scope, receive, counted)
+
+
+def _errors() -> dict[int | str, dict[str, object]]:
+    text = {"type": "string"}
+    error = {"type": "object", "properties": {
+        "message": text, "type": text, "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}
+    body = {"type": "object", "properties": {"error": error}, "required": ["error"]}
+    return {
+        "default": {"description": "An error, in OpenAI's form.", "content": {"application/json": {"schema": body}}},
+    }

@@ -1,0 +1,254 @@
+"""The queue in front of the models: takes questions while there is room, answers those of one approach together.
+
+One worker thread for each base model takes what waits, oldest first, with up to `batch` more of the same approach, and
+lets `Answering` answer them. Whoever asked reads events: `Delta` as text comes, then one `Done`; an error is raised.
+Closing the iterator stops the generation. Knows nothing about HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tunewise.errors import DataMistake, Failed, ModelMistake, TunewiseError
+from tunewise.jobs.answering import Answering, Asked, content
+from tunewise.jobs.followups import understood
+from tunewise.models.streaming import Listener
+from tunewise.nouns import Answer, Approach
+
+if TYPE_CHECKING:
+    from tunewise.server.principals import Principal
+
+
+class Busy(Failed):
+    """The queue is full; `seconds` from now it is worth trying again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("too many questions are waiting", tip=f"try again in {seconds} s")
+        self.seconds = seconds
+
+
+class TooSlow(Failed):
+    """An answer took longer than the time-out."""
+
+
+class Unknown(ModelMistake):
+    """No approach of that name exists for this reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A further piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The whole answer. `content` is its text with markers (all deltas together); `question` as it was understood."""
+
+    id: str
+    answer: Answer
+    approach: Approach
+    question: str
+    content: str
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """One question in the queue, and the way back to whoever waits for it."""
+
+    id: str
+    asker: Principal
+    approach: Approach
+    question: str
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    events: asyncio.Queue[Delta | Done | Exception] = field(default_factory=asyncio.Queue)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def stopped(self) -> bool:
+        return self.stop.is_set() or time.monotonic() > self.deadline
+
+    def tell(self, event: Delta | Done | Exception) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self.events.put_nowait, event)
+        except RuntimeError:
+            # The loop was closed: nobody can be told any more.
+            self.stop.set()
+
+
+class Desk:
+    """The queue of all models."""
+
+    def __init__(self, answering: Answering, *, queue: int, batch: int, seconds: float) -> None:
+        self.answering = answering
+        self.queue, self.batch, self.seconds = queue, batch, seconds
+        self.counts: Counter[str] = Counter()
+        """Answers by how they ended: done, failed, stopped, refused (the queue was full), late."""
+        self._lanes: dict[str, deque[Order]] = {}
+        self._threads: list[threading.Thread] = []
+        self._change = threading.Condition()
+        self._inside = 0
+        self._closing = False
+
+    @property
+    def inside(self) -> int:
+        """Questions that wait or are being answered."""
+        return self._inside
+
+    async def submit(
+        self,
+        asker: Principal,
+        question: str,
+        *,
+        approach: str | None = None,
+        history: Sequence[tuple[str, str]] = (),
+        max_new_tokens: int | None = None,
+    ) -> Order:
+        """Take a question in; `Busy` when there is no room, `Unknown` when the approach is not for this reader.
+
+        `history` are the earlier turns as (role, text); a follow-up question is understood from them.
+        """
+        if not question.strip():
+            raise DataMistake("the question is empty", tip="the last message must be the user's, with some text")
+        if self._closing or self._inside >= self.queue:
+            self.counts["refused"] += 1
+            raise Busy(2)
+        chosen = await asyncio.to_thread(self.answering.choose, approach, asker.groups)
+        if chosen is None:
+            raise Unknown(f"there is no approach {approach!r}" if approach else "no approach is ready to answer")
+        if max_new_tokens is not None and max_new_tokens < chosen.decoding.max_new_tokens:
+            chosen = replace(chosen, decoding=replace(chosen.decoding, max_new_tokens=max_new_tokens))
+        alone = understood(question, [text for role, text in history if role == "user"])
+        order = Order(
+            secrets.token_hex(12), asker, chosen, alone, time.monotonic() + self.seconds, asyncio.get_running_loop()
+        )
+        with self._change:
+            if self._closing or self._inside >= self.queue:
+                self.counts["refused"] += 1
+                raise Busy(2)
+            self._inside += 1
+            lane = self._lanes.get(chosen.model)
+            if lane is None:
+                lane = self._lanes[chosen.model] = deque()
+                thread = threading.Thread(target=self._work, args=(lane,), name=f"desk {chosen.model}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            lane.append(order)
+            self._change.notify_all()
+        return order
+
+    async def events(self, order: Order, *, tick: float | None = None) -> AsyncIterator[Delta | Done | None]:
+        """What happens to an order, ending with `Done`; None every `tick` seconds of silence. Errors are raised."""
+        try:
+            while True:
+                left = order.deadline - time.monotonic() + 0.5
+                try:
+                    event = await asyncio.wait_for(order.events.get(), left if tick is None else min(tick, left))
+                except TimeoutError:
+                    if time.monotonic() > order.deadline:
+                        self.counts["late"] += 1
+                        raise TooSlow(f"no answer within {self.seconds:g} s", tip="ask again later") from None
+                    yield None
+                    continue
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if isinstance(event, Done):
+                    return
+        finally:
+            self.leave(order)
+
+    async def ask(
+        self, asker: Principal, question: str, *, approach: str | None = None, history: Sequence[tuple[str, str]] = ()
+    ) -> AsyncIterator[Delta | Done]:
+        """`submit` and `events` in one: deltas, then one `Done`."""
+        order = await self.submit(asker, question, approach=approach, history=history)
+        async for event in self.events(order):
+            if event is not None:
+                yield event
+
+    def leave(self, order: Order) -> None:
+        """Nobody waits for this order any more: it stops, and its place in the queue is free."""
+        order.stop.set()
+        with self._change:
+            lane = self._lanes[order.approach.model]
+            if order in lane:
+                lane.remove(order)
+                self._inside -= 1
+                self.counts["stopped"] += 1
+
+    def close(self, *, seconds: float = 10.0) -> None:
+        """Take nothing in any more, finish what was begun (at most `seconds`), end the workers."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # -------------------------------------------------------------------------------------------- workers
+
+    def _take(self, lane: deque[Order]) -> list[Order] | None:
+        """The oldest order and up to `batch - 1` more of the same approach; None when the desk is closed and empty."""
+        with self._change:
+            while not lane:
+                if self._closing:
+                    return None
+                self._change.wait()
+            first = lane[0].approach
+            taken = [order for order in lane if order.approach == first][: self.batch]
+            for order in taken:
+                lane.remove(order)
+            return taken
+
+    def _work(self, lane: deque[Order]) -> None:
+        while (orders := self._take(lane)) is not None:
+            try:
+                self._answer([order for order in orders if not order.stopped()])
+            finally:
+                with self._change:
+                    self._inside -= len(orders)
+                    self.counts["stopped"] += sum(order.stop.is_set() for order in orders)
+
+    def _answer(self, orders: list[Order]) -> None:
+        if not orders:
+            return
+        approach = orders[0].approach
+        listeners = [
+            Listener(lambda text, order=order: order.tell(Delta(text)), order.stopped)  # type: ignore[misc]
+            for order in orders
+        ]
+        asked = [
+            Asked(order.question, order.asker.groups, listener)
+            for order, listener in zip(orders, listeners, strict=True)
+        ]
+        try:
+            answers = self.answering.answer(approach, asked)
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits is told, and the worker lives on
+            if len(orders) > 1 and not any(listener.told for listener in listeners):
+                # One bad question must not take the others with it.
+                for order in orders:
+                    self._answer([order])
+                return
+            self.counts["failed"] += len(orders)
+            known = error if isinstance(error, TunewiseError) else Failed(f"the model failed: {type(error).__name__}")
+            known.__cause__ = error if known is not error else error.__cause__
+            for order in orders:
+                order.tell(known)
+            return
+        for order, listener, answer in zip(orders, listeners, answers, strict=True):
+            text = content(approach, answer, order.question)
+            if rest := text.removeprefix(listener.told):
+                order.tell(Delta(rest))
+            if order.stopped():
+                continue
+            self.counts["done"] += 1
+            order.tell(Done(order.id, answer, approach, order.question, text))

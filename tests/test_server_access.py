@@ -1,0 +1,375 @@
+"""Who may do what: every route for eight kinds of principal, canaries behind every door, keys, headers, the audit log.
+
+A route that is not in `ROUTES` fails the test: whoever adds one says who may use it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import time
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from sample_server import make_project, served, wait
+from tunewise.errors import ConfigMistake, DataMistake
+from tunewise.server import Options, create_app, open_state
+
+KINDS = ("stranger", "wrong", "revoked", "reader", "cook", "clerk", "writer", "admin")
+"""No key; a wrong one; a revoked one; a reader without groups; of the kitchen; an editor of the office; one without
+groups; an administrator."""
+OUT = dict.fromkeys(("stranger", "wrong", "revoked"), 401)
+ALL = OUT | dict.fromkeys(("reader", "cook", "clerk", "writer", "admin"), 200)
+WRITERS = ALL | {"reader": 403, "cook": 403}
+ADMINS = ALL | {"reader": 403, "cook": 403, "clerk": 403, "writer": 403}
+OPEN = dict.fromkeys(KINDS, 200)
+CHAT = {"model": "tunewise/rag", "messages": [{"role": "user", "content": "How much water does the kettle hold?"}]}
+THUMB = {"kind": "thumb", "answer": "x", "verdict": "wrong"}
+
+
+def _code(expected, code):
+    return {kind: code if status == 200 else status for kind, status in expected.items()}
+
+
+ROUTES = {
+    # "METHOD path": (how it is called, [(path, status by kind)])
+    "GET /v1/models": ({}, [("/v1/models", ALL)]),
+    "GET /v1/models/{model}": ({}, [("/v1/models/tunewise/rag", ALL), ("/v1/models/nothing", _code(ALL, 404))]),
+    "POST /v1/chat/completions": ({"json": CHAT}, [("/v1/chat/completions", ALL)]),
+    "POST /v1/embeddings": ({"json": {"input": "x"}}, [("/v1/embeddings", ALL)]),
+    "POST /v1/search": ({"json": {"query": "kettle"}}, [("/v1/search", ALL)]),
+    "GET /v1/documents": ({}, [("/v1/documents", ALL)]),
+    "GET /v1/documents/{id}": ({}, [
+        ("/v1/documents/kettle.md", ALL), ("/v1/documents/absent.md", _code(ALL, 404)),
+        ("/v1/documents/secret.md", ALL | {"reader": 404, "clerk": 404, "writer": 404}),
+        ("/v1/documents/payroll.md", ALL | {"reader": 404, "cook": 404, "writer": 404}),
+    ]),
+    "POST /v1/documents": ({"files": True}, [("/v1/documents", _code(WRITERS, 202))]),
+    "DELETE /v1/documents/{id}": ({}, [
+        ("/v1/documents/absent.md", _code(WRITERS, 404)),
+        ("/v1/documents/secret.md", WRITERS | {"clerk": 404, "writer": 404, "admin": 200}),
+        # Seen and not theirs: an editor of a group cannot take a public page from everybody.
+        ("/v1/documents/lamp.md", WRITERS | {"clerk": 403, "writer": 200, "admin": 404}),
+        ("/v1/documents/payroll.md", WRITERS | {"clerk": 200, "writer": 404, "admin": 404}),
+    ]),
+    "POST /v1/documents:reread": ({}, [("/v1/documents:reread", _code(WRITERS, 202))]),
+    "GET /v1/uploads": ({}, [("/v1/uploads", ALL)]),
+    "GET /v1/uploads/{id}": ({}, [
+        ("/v1/uploads/absent", _code(ALL, 404)), ("/v1/uploads/{clerk's}", OUT | {
+            "reader": 404, "cook": 404, "clerk": 200, "writer": 404, "admin": 200}),
+    ]),
+    "POST /v1/ratings": ({"json": THUMB}, [("/v1/ratings", _code(ALL, 201))]),
+    "GET /v1/ratings": ({}, [("/v1/ratings", ALL)]),
+    "GET /v1/runs": ({}, [("/v1/runs", ADMINS)]),
+    "GET /v1/runs/last": ({}, [("/v1/runs/last", _code(ADMINS, 404))]),
+    "GET /v1/runs/last/report": ({}, [("/v1/runs/last/report", _code(ADMINS, 404))]),
+    "GET /v1/audit": ({}, [("/v1/audit", ADMINS)]),
+    "GET /v1/me": ({}, [("/v1/me", ALL)]),
+    "POST /v1/session": ({"data": {"key": "tw-no"}}, [("/v1/session", dict.fromkeys(KINDS, 401))]),
+    "DELETE /v1/session": ({}, [("/v1/session", dict.fromkeys(KINDS, 204))]),
+    "GET /health": ({}, [("/health", OPEN)]),
+    "GET /ready": ({}, [("/ready", OPEN)]),
+    "GET /metrics": ({}, [("/metrics", ADMINS)]),
+}
+PUBLIC_PAGES = {"/login", "/docs", "/openapi.json", "/static", "/sign-out"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """(address, application, {kind: headers}) of a server with keys."""
+    project = make_project(tmp_path_factory.mktemp("access"))
+    keys = {"stranger": None, "wrong": "tw-wrong"}
+    state = open_state(project)
+    for name, role, groups in (("revoked", "admin", ()), ("reader", "reader", ()), ("cook", "reader", ("kitchen",)),
+                               ("clerk", "editor", ("office",)), ("writer", "editor", ()), ("admin", "admin", ())):
+        keys[name] = state.add_key(name, role=role, groups=groups)[1]
+    state.revoke_key("revoked")
+    state.close()
+    with served(project, rate=100_000) as (address, app):
+        # The test guesses wrongly more often than anybody may.
+        app.state.guesses.rate = 100_000
+        app.state.guesses._left.clear()
+        yield address, app, {kind: {"authorization": f"Bearer {key}"} if key else {} for kind, key in keys.items()}
+
+
+def call(place, kind, method, path, *, files=False, **more):
+    address, _, headers = place
+    if files:
+        more["files"] = [("files", (f"{kind}.md", io.BytesIO(f"# {kind}\n\nA page of {kind}.\n".encode())))]
+    return httpx.request(method, address + path, headers=headers[kind], timeout=30, **more)
+
+
+def walk(routes):
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from walk(inner.routes)
+        else:
+            yield route
+
+
+def test_every_route_has_an_entry(place):
+    described = {f"{verb.upper()} {path}" for path, verbs in place[1].openapi()["paths"].items() for verb in verbs}
+    assert described == set(ROUTES)
+
+
+def test_every_route_for_every_kind_of_principal(place):
+    uploads = call(place, "clerk", "POST", "/v1/documents", files=True).json()["data"]
+    faults, n = [], 0
+    for entry, (how, cases) in ROUTES.items():
+        for path, expected in cases:
+            # Administrators last: what they may delete is gone for the others.
+            for kind in KINDS:
+                reached = path.replace("{clerk's}", uploads[0]["id"])
+                got = call(place, kind, entry.partition(" ")[0], reached, **how)
+                n += 1
+                if got.status_code != expected[kind]:
+                    faults.append(f"{entry} {path} as {kind}: {got.status_code}, expected {expected[kind]}: {got.text}")
+                if got.status_code >= 400:
+                    assert set(got.json()) == {"error"}, (entry, kind)
+    assert not faults, "\n".join(faults)
+    assert n == 8 * sum(len(cases) for _, cases in ROUTES.values())
+
+
+def test_no_page_shows_itself_to_strangers(place):
+    seen = 0
+    for route in walk(place[1].routes):
+        if getattr(route, "include_in_schema", True) or route.path in PUBLIC_PAGES:
+            continue
+        for method in route.methods - {"HEAD"}:
+            for kind in ("stranger", "wrong", "revoked"):
+                path = route.path.replace("{id}", "x").replace("{id:path}", "x")
+                got = call(place, kind, method, path)
+                assert got.status_code in (303, 307, 401, 403), (method, route.path, kind, got.status_code)
+                seen += 1
+    assert seen > 0
+
+
+# ------------------------------------------------------------------------------------------------ canaries
+
+
+@pytest.fixture(scope="module")
+def canaries(tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("canaries"))
+    state = open_state(project)
+    secrets = {"none": state.add_key("none")[1], "cook": state.add_key("cook", groups=["kitchen"])[1],
+               "root": state.add_key("root", role="admin")[1]}
+    state.close()
+    with served(project, rate=100_000) as (address, app):
+        yield address, app, secrets
+
+
+def test_a_forbidden_document_and_an_absent_one_look_the_same(canaries):
+    address, _, secrets = canaries
+    headers = {"authorization": f"Bearer {secrets['none']}", "x-request-id": "same"}
+    for method in ("GET", "DELETE"):
+        one, other = (httpx.request(method, f"{address}/v1/documents/{id}", headers=headers)
+                      for id in ("secret.md", "nosuch.md"))
+        assert (one.status_code, one.content) == (other.status_code, other.content)
+        assert {k: v for k, v in one.headers.items() if k != "date"} == {
+            k: v for k, v in other.headers.items() if k != "date"}
+
+
+def test_no_door_and_no_approach_tells_a_reader_what_is_not_theirs(canaries):
+    address, _, secrets = canaries
+    asked = ["How many spoons of saffron go in?", "What is in the secret recipe?", "secret recipe saffron 7 spoons",
+             "On which day does the payroll close?", "payroll day 25", "工资哪天结算？"]
+    for who, forbidden in (("none", ("saffron. ", "7 spoons of", "closes on day 25")), ("cook", ("closes on day 25",))):
+        headers = {"authorization": f"Bearer {secrets[who]}"}
+        n = 0
+        for question in asked:
+            for model in ("recommended", "rag", "zero-shot", "few-shot"):
+                for stream in (False, True):
+                    body = {"model": f"tunewise/{model}", "stream": stream,
+                            "messages": [{"role": "user", "content": question}]}
+                    said = httpx.post(f"{address}/v1/chat/completions", json=body, headers=headers).text
+                    assert "secret.md" not in said or who == "cook"
+                    assert "payroll.md" not in said and not any(word in said for word in forbidden), (who, model)
+                    n += 1
+            found = httpx.post(f"{address}/v1/search", json={"query": question, "k": 100}, headers=headers).json()
+            allowed = {"kettle.md", "lamp.md", "tent.md", "stove.md"} | ({"secret.md"} if who == "cook" else set())
+            assert {hit["document"] for hit in found["data"]} <= allowed
+        listed = httpx.get(f"{address}/v1/documents", headers=headers).json()["data"]
+        assert {one["id"] for one in listed} == allowed
+        assert n == 48
+
+
+def test_readers_in_one_batch_share_nothing(canaries, monkeypatch):
+    """Questions of three readers that are answered together: each sees their own documents only."""
+    from tunewise.jobs.answering import Asked
+
+    answering = canaries[1].state.house.answering
+    question = "How many spoons of saffron go in?"
+    asked = [Asked(question, groups) for groups in ((), ("kitchen",), None, ("office",), ())]
+    for name in ("rag", "few-shot"):
+        answers = answering.answer(answering.project.approach(name), asked)
+        if name == "rag":
+            assert ["7 spoons" in answer.text for answer in answers] == [False, True, True, False, False]
+    with pytest.raises(ValueError):
+        Asked(question, ("\0owner",))
+
+
+def test_an_adapter_is_for_those_who_may_read_all_it_learned_from(tmp_path, monkeypatch):
+    from tunewise.jobs import answering as room
+
+    project = make_project(tmp_path)
+    answering = room.Answering(project)
+    approach = project.approach("rag")
+    made = {}
+    monkeypatch.setattr(room.Answering, "_wear", lambda self, approach: made["worn"])
+    for documents, groups, allowed in (
+        ({"kettle.md"}, (), {"nobody", "kitchen", "office", "owner"}),
+        ({"secret.md"}, (), {"kitchen", "owner"}),
+        ({"secret.md", "payroll.md"}, (), {"owner"}),
+        ({"kettle.md"}, ("office",), {"office", "owner"}),
+        # It is gone from the catalog, and so are its groups: nobody but the owner.
+        ({"removed.md"}, (), {"owner"}),
+    ):
+        made["worn"] = room._Worn(approach, tmp_path, frozenset(documents), frozenset(groups))
+        readers = {"nobody": (), "kitchen": ("kitchen",), "office": ("office",), "owner": None}
+        for name, reader in readers.items():
+            offered = "rag" in {offer.name for offer in answering.approaches(reader)}
+            assert offered == (name in allowed), (documents, groups, name)
+            assert (answering.choose("rag", reader) is not None) == (name in allowed)
+            if name not in allowed:
+                with pytest.raises(ConfigMistake):
+                    answering.answer(approach, [room.Asked("x?", reader)])
+    answering.close()
+
+
+# ------------------------------------------------------------------------------------------------ keys and headers
+
+
+def test_a_revoked_key_is_dead_after_a_second_also_in_its_session(canaries):
+    address, app, _ = canaries
+    project = app.state.house.project
+    other = open_state(project)
+    _, secret = other.add_key("leaver", groups=["kitchen"])
+    headers = {"authorization": f"Bearer {secret}"}
+    wait(lambda: httpx.get(f"{address}/v1/me", headers=headers).status_code == 200, seconds=5)
+    cookie = httpx.post(f"{address}/v1/session", data={"key": secret}).cookies
+    assert httpx.get(f"{address}/v1/me", cookies=cookie).json()["groups"] == ["kitchen"]
+    other.revoke_key("leaver")
+    start = time.monotonic()
+    wait(lambda: httpx.get(f"{address}/v1/me", headers=headers).status_code == 401, seconds=5)
+    wait(lambda: httpx.get(f"{address}/v1/me", cookies=cookie).status_code == 401, seconds=5)
+    assert time.monotonic() - start < 5
+    other.close()
+
+
+def test_doubled_credentials_are_refused_and_nobody_is_chosen(canaries):
+    address, _, secrets = canaries
+    root, none = (f"Bearer {secrets[who]}" for who in ("root", "none"))
+    for headers in ([("authorization", root), ("authorization", none)], [("authorization", none), ("x-api-key", "tw-x")],
+                    [("x-api-key", secrets["none"]), ("x-api-key", secrets["root"])]):
+        assert httpx.get(f"{address}/v1/me", headers=headers).status_code == 400
+    assert httpx.get(f"{address}/v1/me", headers={"x-api-key": secrets["none"]}).json()["name"] == "none"
+    assert httpx.get(f"{address}/v1/me", headers={"authorization": "Basic abc"}).status_code == 401
+
+
+def test_other_hosts_and_other_sites_are_kept_out(canaries):
+    address, _, secrets = canaries
+    headers = {"authorization": f"Bearer {secrets['root']}"}
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.", ""):
+        assert httpx.get(f"{address}/v1/me", headers=headers | {"host": host}).status_code in (400, 421), host
+    for more in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+        assert httpx.post(f"{address}/v1/ratings", json=THUMB, headers=headers | more).status_code == 403
+    assert httpx.post(f"{address}/v1/ratings", json=THUMB, headers=headers | {"origin": address}).status_code == 201
+    answer = httpx.options(f"{address}/v1/models", headers={"origin": "https://evil.example",
+                                                            "access-control-request-method": "GET"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_guessing_is_slowed_down_and_good_keys_still_work(tmp_path):
+    project = make_project(tmp_path)
+    state = open_state(project)
+    secret = state.add_key("anna")[1]
+    state.close()
+    with served(project) as (address, _):
+        codes = [httpx.get(f"{address}/v1/me", headers={"x-api-key": f"tw-{n}"}).status_code for n in range(40)]
+        assert codes[:20] == [401] * 20 and codes[25:] == [429] * 15
+        assert httpx.get(f"{address}/v1/me", headers={"x-api-key": secret}).status_code == 200
+
+
+def test_one_principal_cannot_take_all_requests(tmp_path):
+    project = make_project(tmp_path)
+    with served(project, rate=30) as (address, _):
+        replies = [httpx.get(f"{address}/v1/me") for _ in range(40)]
+    assert [reply.status_code for reply in replies[:30]] == [200] * 30
+    assert replies[-1].status_code == 429 and int(replies[-1].headers["retry-after"]) > 0
+
+
+def test_without_keys_it_is_for_this_machine_only_and_the_first_key_shuts_it(tmp_path):
+    project = make_project(tmp_path)
+    with pytest.raises(ConfigMistake, match="no key yet"):
+        create_app(project, options=replace(Options(), host="0.0.0.0"))
+    with served(project) as (address, app):
+        assert httpx.get(f"{address}/v1/me").json()["name"] == "owner"
+        assert httpx.get(f"{address}/v1/me", headers={"x-api-key": "anything"}).json()["name"] == "owner"
+        other = open_state(project)
+        other.add_key("anna", role="admin")
+        wait(lambda: httpx.get(f"{address}/v1/me").status_code == 401, seconds=5)
+        other.revoke_key("anna")
+        time.sleep(1.2)
+        assert httpx.get(f"{address}/v1/me").status_code == 401, "a revoked last key must not open the door again"
+        other.close()
+
+
+def test_a_proxy_names_its_users_and_nobody_else_does(tmp_path):
+    project = make_project(tmp_path)
+    options = {"identity_header": "x-forwarded-user", "groups_header": "x-forwarded-groups", "admins": ("boss",)}
+    with served(project, **options) as (address, _):
+        assert httpx.get(f"{address}/v1/me").status_code == 401
+        user = {"x-forwarded-user": "anna", "x-forwarded-groups": "kitchen, office"}
+        assert httpx.get(f"{address}/v1/me", headers=user).json() == {
+            "object": "principal", "name": "user:anna", "role": "reader", "groups": ["kitchen", "office"]}
+        assert httpx.get(f"{address}/v1/me", headers={"x-forwarded-user": "boss"}).json()["groups"] is None
+        doubled = [("x-forwarded-user", "anna"), ("x-forwarded-user", "boss")]
+        assert httpx.get(f"{address}/v1/me", headers=doubled).status_code == 400
+    with served(make_project(tmp_path / "two"), proxies=("10.0.0.1",), **options) as (address, _):
+        assert httpx.get(f"{address}/v1/me", headers=user).status_code == 401
+
+
+def test_keys_are_kept_as_hashes_and_names_are_checked(tmp_path):
+    project = make_project(tmp_path)
+    state = open_state(project)
+    _, secret = state.add_key("anna", groups=["kitchen"])
+    for name, role in (("anna", "reader"), ("", "reader"), ("owner", "reader"), ("user:anna", "reader"), ("x", "root")):
+        with pytest.raises(DataMistake):
+            state.add_key(name, role=role)
+    state.close()
+    raw = b"".join(path.read_bytes() for path in (tmp_path / ".tunewise").glob("server.sqlite*"))
+    assert secret.encode() not in raw and secret[3:].encode() not in raw and b"anna" in raw
+
+
+def test_an_altered_audit_log_is_found(tmp_path):
+    project = make_project(tmp_path)
+    state = open_state(project)
+    for number in range(5):
+        state.audit_line("anna", "ask", f"number {number}", {"n": number})
+    assert state.audit_faults() == [] and [line.number for line in state.audit()] == [1, 2, 3, 4, 5]
+    state.close()
+    file = tmp_path / ".tunewise" / "server.sqlite"
+    for change, found in (("UPDATE audit SET principal = 'eve' WHERE number = 2", "line 2 was altered"),
+                          ("DELETE FROM audit WHERE number = 4", "line 4 is missing")):
+        with sqlite3.connect(file) as connection:
+            connection.execute(change)
+        connection.close()
+        state = open_state(project)
+        assert any(fault.startswith(found) for fault in state.audit_faults())
+        state.close()
+
+
+def test_every_deed_has_its_audit_line(canaries):
+    address, app, secrets = canaries
+    headers = {"authorization": f"Bearer {secrets['root']}"}
+    httpx.post(f"{address}/v1/chat/completions", json=CHAT, headers=headers)
+    httpx.post(f"{address}/v1/ratings", json=THUMB, headers=headers)
+    httpx.post(f"{address}/v1/documents", files={"files": ("new.md", b"# New\n\nA page.\n")}, headers=headers)
+    reply = httpx.get(f"{address}/v1/audit", params={"limit": 1000}, headers=headers).json()
+    mine = {line["action"] for line in reply["data"] if line["principal"] == "root"}
+    assert mine >= {"ask", "rate", "upload"} and reply["faults"] == []
+    assert "kettle hold" not in json.dumps(reply), "the log says who asked, not what"
