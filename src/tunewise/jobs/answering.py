@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tunewise.answers import Retrieve, choose_examples, make_ask
+from tunewise.answers import QueryWriter, Retrieve, choose_examples, make_ask
 from tunewise.catalog import Catalog, DocumentRecord
 from tunewise.embeddings import Embedder, load_embedder
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.index import Index
 from tunewise.jobs import ask as asking
+from tunewise.jobs.fits import settled
 from tunewise.jobs.ingest import indexes_folder, open_catalog
 from tunewise.jobs.library import Library
 from tunewise.models import Model, load_model
@@ -122,7 +123,9 @@ class Answering:
                     raise DataMistake("no documents were ingested yet", tip="upload some, or: tunewise ingest")
                 if self._books is None or self._books.index.generation.id != current.id:
                     index = Index(self._catalog, indexes_folder(self.project.root))
-                    self._books = Library(self._catalog, index, self.embedder())
+                    self._books = Library(
+                        self._catalog, index, self.embedder(), project_folder(self.project.root)
+                    )
                 self._looked = time.monotonic()
             return self._books
 
@@ -249,14 +252,16 @@ class Answering:
             if self._shut_to(worn, one.groups):
                 raise ConfigMistake(f"{approach.name} is not for this reader", tip="ask another approach")
         model = self.model(approach.model, worn.adapter)
-        retriever = None
+        writer, retriever = QueryWriter(lambda: model), None
         used = replace(approach, adapter=str(worn.adapter) if worn.adapter else None)
         if approach.index:
             books = self.books()
-            retriever = _for_readers(books.retriever(approach.retrieval, model.count_tokens))
-            used = replace(used, index=books.index.fingerprint)
+            known = self.questions() if approach.retrieval.gate == "adaptive" else []
+            settings = settled(self.project, books, approach.retrieval, known)
+            retriever = _for_readers(books.retriever(settings, model.count_tokens, generate=writer))
+            used = replace(used, index=books.index.fingerprint, retrieval=settings)
         if not approach.examples:
-            return self._answer(used, model, retriever, asked, ())
+            return self._answer(used, model, retriever, asked, (), writer)
         # Worked examples come from training questions, which each reader's own documents must allow.
         answers: dict[int, Answer] = {}
         for groups in dict.fromkeys(one.groups for one in asked):
@@ -264,7 +269,7 @@ class Answering:
             visible = self._visible(groups)
             learned = [q for q in self.questions() if q.split == "train" and visible.issuperset(q.documents)]
             examples = choose_examples(learned, approach.examples)
-            made = self._answer(used, model, retriever, [asked[i] for i in places], examples)
+            made = self._answer(used, model, retriever, [asked[i] for i in places], examples, writer)
             answers.update(zip(places, made, strict=True))
         return [answers[i] for i in range(len(asked))]
 
@@ -275,10 +280,14 @@ class Answering:
         retriever: Retrieve | None,
         asked: Sequence[Asked],
         examples: Sequence[tuple[str, str]],
+        writer: QueryWriter,
     ) -> list[Answer]:
         if any(one.listener for one in asked) and not thinks_aloud(approach.prompt):
             model = Streaming(model, [one.listener or _nobody() for one in asked])
-        ask = make_ask(approach, model=model, retriever=retriever, examples=examples)
+        page_of = self.books().page_of if approach.index else None
+        ask = make_ask(
+            approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
+        )
         return ask(
             [
                 Question(
