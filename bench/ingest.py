@@ -70,6 +70,8 @@ def main() -> None:
         rows["tunewise"].append(figures.pop("seconds"))
         about["tunewise"] = figures
         rows["embedding alone"].append(alone(texts))
+        for name in list(rows)[:2]:
+            print(f"run: {name} {rows[name][-1]:.2f} s", flush=True)
         for name in names:
             command = [str(args.peers), str(Path(__file__).parent / "peers.py"), name, str(documents), str(args.tokens)]
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ.copy())
@@ -79,6 +81,7 @@ def main() -> None:
             found = json.loads(done.stdout.splitlines()[-1])
             rows.setdefault(name, []).append(found.pop("seconds"))
             about[name] = found
+            print(f"run: {name} {rows[name][-1]:.2f} s", flush=True)
     ratios = [whole / bare for whole, bare in zip(rows["tunewise"], rows["embedding alone"], strict=True)]
     summary = {}
     for name, seconds in rows.items():

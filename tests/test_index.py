@@ -85,6 +85,20 @@ def test_full_text_finds_words_codes_and_chinese(catalog: Catalog, folder: Path,
     assert lexical_texts(Index(catalog, folder), question)[0] == expected
 
 
+def test_no_word_of_a_passage_is_lost(catalog: Catalog, folder: Path) -> None:
+    """The store's own list of stop words is that of many languages: these would be found nowhere."""
+    lost = ["door", "die", "war", "van", "bin", "man", "hat", "den", "des", "over", "end", "sur", "par", "men", "era",
+            "sin", "all", "not", "的", "和"]
+    catalog.put(*make("words.md", *(f"{word} zebra{n}" for n, word in enumerate(lost))))
+    build(catalog, folder, embedder=HashEmbedder())
+    index = Index(catalog, folder)
+    for number, word in enumerate(lost):
+        assert lexical_texts(index, f"{word} zebra{number}")[0].startswith(word)
+    for word in ("door", "die", "war", "van", "bin", "man", "hat", "men", "era", "sin", "end"):
+        assert lexical_texts(index, word)[0].startswith(word)
+        assert lexical_texts(index, f"what is the {word}?")[0].startswith(word)
+
+
 @pytest.mark.parametrize("question", ["", "   ", "？！…", "\"'; --", "the of and", "zzzz"])
 def test_full_text_of_nothing_is_nothing(catalog: Catalog, folder: Path, question: str) -> None:
     build(catalog, folder, embedder=HashEmbedder())

@@ -249,7 +249,7 @@ def test_flipped_bits_are_found_and_never_served(root: Path) -> None:
     bring(root)
     home = project_folder(root)
     files = [path for path in home.rglob("*") if path.is_file() and path.stat().st_size and path.suffix != ".lock"
-             and path.name not in ("files.json", "ingest.json", "minilm.json")]
+             and path.name not in ("files.json", "ingest.json", "minilm.json", "reserve")]
     right = [hit.chunk for hit in search(load(root), "warehouse closes")]
     random.seed(11)
     for _ in range(30):
@@ -321,6 +321,26 @@ def test_small_is_searched_and_large_is_read(root: Path) -> None:
         assert diverse[0].chunk == hit.chunk
     sections = bring(root, kind="sections", tokens=20)
     assert sections.changed >= 1
+
+
+def test_a_citation_names_the_page_of_its_own_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passage may go on over a page's end: the quote's page counts, not that of the passage's first word."""
+    from tunewise import reading
+    from tunewise.jobs.ask import ask
+    from tunewise.nouns import Document
+    from tunewise.store import sha256
+
+    text = "The key of the cellar is red.\nThe key of the attic is blue and hangs in the hall."
+    cut = text.index("\n") + 1
+    document = Document("keys.pdf", text, "Keys", sha256(text), language="en",
+                        pages=(Page(1, 0, cut), Page(2, cut, len(text))))
+    monkeypatch.setattr(reading, "read_folder", lambda *_, **__: ([document], []))
+    bring(root)
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n', encoding="utf-8")
+    answer, _ = ask(load(root), "Where does the blue key of the attic hang?", approach="rag")
+    (citation,) = answer.citations
+    assert (citation.page, citation.verified) == (2, True)
+    assert text[citation.start : citation.end] == citation.quote
 
 
 def test_catalogs_of_before_are_brought_up(root: Path) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 from tunewise.citations import verify
 from tunewise.errors import ConfigMistake, ModelMistake
 from tunewise.models import Generated, MarginalModel, Model, is_local
-from tunewise.nouns import Answer, Approach, Decoding, Hit, Question
+from tunewise.nouns import Answer, Approach, Citation, Decoding, Hit, Question
 from tunewise.prompts import final_answer, is_refusal, reads_passages, render
 from tunewise.retrieval import stand_alone
 
@@ -51,10 +51,12 @@ def make_ask(
     retriever: Retrieve | None = None,
     examples: Sequence[tuple[str, str]] = (),
     writer: QueryWriter | None = None,
+    page_of: Callable[[Citation], int | None] | None = None,
 ) -> Ask:
     """The callable that answers as `approach` says; `retriever(queries, groups=...)` gives each query's passages.
 
-    `writer` is what the retriever writes its queries with: its tokens are part of what an answer cost.
+    `writer` is what the retriever writes its queries with: its tokens are part of what an answer cost. `page_of` says
+    on which page a citation's own span begins: a passage may go on over several pages.
     """
     if bool(approach.index) != (retriever is not None):
         raise ConfigMistake(
@@ -92,6 +94,8 @@ def make_ask(
         for (tokens_in, tokens_out), question, hits, said in zip(written, questions, found, spoken, strict=True):
             raw = final_answer(approach.prompt, said.text, language=question.language)
             text, citations = verify(raw, hits)
+            if page_of is not None:
+                citations = tuple(replace(one, page=page_of(one)) for one in citations)
             refused = is_refusal(text)
             answers.append(
                 Answer(

@@ -42,8 +42,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn "no space" and "quota" of the system into `DiskFull` with the path; other errors pass."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, RuntimeError) as error:
+        # Libraries in Rust raise a RuntimeError that only tells it in words.
+        full = "No space left on device" in str(error) or "os error 28" in str(error)
+        if full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
             raise DiskFull(
                 f"no space left on the disk that holds {path}",
                 tip="free some space and run the same command again: it goes on where it stopped",

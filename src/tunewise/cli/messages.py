@@ -163,6 +163,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "stale": ("stale: {days} days old, {allowed} allowed", "已过期：{days} 天前的版本，规定不超过 {allowed} 天"),
     "stale_unknown": ("stale: its age is unknown, {allowed} days allowed", "日期未知，规定不超过 {allowed} 天"),
+    "confirm_erase": ("Erase {document} for good?", "确定彻底删除 {document} 吗？"),
+    "erased": ("erased {document}, and {runs} run(s) that showed it", "已删除 {document} 及 {runs} 次相关运行"),
+    "learned_from": (
+        "the adapter {adapter} was trained on {document}: train it again without it",
+        "适配器 {adapter} 曾用 {document} 训练：请去除该文档后重新训练",
+    ),
     "fresh_head": (
         "{facts} facts were changed in a copy of the documents (shares of answers: new value, old value; known before)",
         "在文档副本中更改了 {facts} 个事实（回答新值、旧值的比例；更新前答对的比例）",

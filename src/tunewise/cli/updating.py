@@ -1,4 +1,4 @@
-"""freshness: how soon, and how surely, a changed fact reaches the answers."""
+"""erase, freshness: what becomes of a document that goes, and of a fact that changes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,41 @@ from typing import Annotated
 
 import typer
 
-from tunewise.cli.documents import project_of
+from tunewise.cli.documents import confirm, project_of
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
 from tunewise.cli.terminal import detail, following, manners, out, out_json, progress, warn
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb of this file."""
+    """Add the verbs of this file."""
+    command(app, "erase", example="tunewise erase hr/old-contract.md --yes")(erase)
     command(app, "freshness", example="tunewise freshness\n"
                                       "tunewise freshness --approach rag --facts 50 --json")(freshness)
+
+
+def erase(
+    document: Annotated[str, typer.Argument(help="Its id, as `tunewise search` shows it.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
+) -> None:
+    """Erase a document from everything that is kept of it.
+
+    Catalog, all generations of the index, runs that showed its passages. Its file must be gone already. Adapters that
+    were trained on it are named: what they learned cannot be taken out.
+    """
+    from tunewise.jobs.erase import erase as job
+
+    project = project_of()
+    confirm(message("confirm_erase", document=document), yes=yes)
+    result = job(project, document)
+    if manners.json:
+        out_json(result)
+    else:
+        out(message("erased", document=document, runs=len(result.runs)))
+    for adapter in result.adapters:
+        warn(message("learned_from", adapter=adapter, document=document))
+    following("tunewise index check")
 
 
 def freshness(

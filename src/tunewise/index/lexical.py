@@ -14,8 +14,9 @@ from tunewise.nouns import Chunk
 from tunewise.store import fingerprint
 
 WORDS = {
-    "base_tokenizer": "icu", "language": "English", "lower_case": True, "stem": True, "remove_stop_words": True,
-    "ascii_folding": True, "max_token_length": 40, "with_position": False,
+    "base_tokenizer": "icu", "language": "English", "lower_case": True, "stem": True,
+    # Its list of stop words is that of many languages at once: "war", "door" and "hat" would be found nowhere.
+    "remove_stop_words": False, "ascii_folding": True, "max_token_length": 40, "with_position": False,
 }
 CODES = {
     "base_tokenizer": "whitespace", "language": "English", "lower_case": False, "stem": False,
@@ -23,7 +24,19 @@ CODES = {
 }
 _CODE = re.compile(r"[a-z0-9]+(?:[-_./:#][a-z0-9]+)*")
 _PATTERN = _CODE.pattern
-FINGERPRINT = fingerprint(["lexical", 1, WORDS, CODES, _PATTERN])
+FINGERPRINT = fingerprint(["lexical", 2, WORDS, CODES, _PATTERN])
+
+_STOP = frozenset(
+    """
+    a about after again all also am an and any are as at be been before being between both but by can could did do does
+    doing during each for from had has have having he her here hers him his how i if in into is it its itself just may
+    me might more most must my no nor not of off on once only or other our out over own same shall she should so some
+    such than that the their theirs them then there these they this those through to too under until up upon us very was
+    we were what when where which while who whom whose why will with would you your yours
+    """.split()  # noqa: SIM905 - a list of a hundred quoted words is no better to read
+)
+"""Left out of English questions, never out of passages: they would only rank long passages before short ones."""
+_ENGLISH_WORD = re.compile(r"(?<![\w\-/])[A-Za-z]+(?:['’][a-z]{1,2})?(?![\w\-/])")
 
 
 def passage_text(chunk: Chunk) -> str:
@@ -47,8 +60,9 @@ def query(text: str) -> Any:
     """The full-text query of a question, None when nothing in it can be searched."""
     from lancedb.query import BooleanQuery, MatchQuery, Occur
 
-    if not any(character.isalnum() for character in words(text)):
+    content = _ENGLISH_WORD.sub(lambda match: " " if match.group().casefold() in _STOP else match.group(), words(text))
+    if not any(character.isalnum() for character in content):
         return None
-    ask = MatchQuery(words(text), "words")
+    ask = MatchQuery(content, "words")
     whole = codes(text)
     return BooleanQuery([(Occur.SHOULD, ask), (Occur.SHOULD, MatchQuery(whole, "codes"))]) if whole else ask

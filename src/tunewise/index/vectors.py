@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tunewise.errors import DiskFull
+from tunewise.errors import DiskFull, Failed
 from tunewise.store import sha256
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def damaged_vectors(path: Path) -> int:
     return bad
 
 
+def _failed(error: sqlite3.OperationalError) -> Failed:
+    if "full" in str(error) or "disk I/O" in str(error) or "unable to open" in str(error):
+        return DiskFull("no space left for the cache of embeddings", tip="free some and repeat")
+    return Failed(f"the cache of embeddings cannot be used: {error}", tip="close other users of it, and repeat")
+
+
 class VectorCache:
     """{(text, embedder): vector} on disk; every `add` is whole or absent."""
 
@@ -43,7 +49,10 @@ class VectorCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._open(path)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                # A full disk or a lock: the vectors themselves are good.
+                raise _failed(error) from error
             # Only a cache: a file that is not one any more is started again.
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
@@ -94,9 +103,7 @@ class VectorCache:
                 with self._db:
                     self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
             except sqlite3.OperationalError as error:
-                if "full" in str(error):
-                    raise DiskFull("no space left for the cache of embeddings", tip="free some and repeat") from error
-                raise
+                raise _failed(error) from error
             yield start + len(part)
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:

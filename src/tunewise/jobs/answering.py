@@ -350,7 +350,10 @@ class Answering:
     ) -> list[Answer]:
         if any(one.listener for one in asked) and not thinks_aloud(approach.prompt):
             model = Streaming(model, [one.listener or _nobody() for one in asked])
-        ask = make_ask(approach, model=model, retriever=retriever, examples=examples, writer=writer)
+        page_of = self.books().page_of if approach.index else None
+        ask = make_ask(
+            approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
+        )
         return ask(_questions(asked))
 
 

@@ -92,7 +92,9 @@ def ask(
             chosen, index=books.index.fingerprint if chosen.index else None, adapter=str(adapter) if adapter else None
         )
         examples = choose_examples(learned, chosen.examples)
-        ask_it = make_ask(used, model=model, retriever=retriever, examples=examples, writer=writer)
+        ask_it = make_ask(
+            used, model=model, retriever=retriever, examples=examples, writer=writer, page_of=books.page_of
+        )
         return ask_it([asked])[0], used
 
 

@@ -310,7 +310,10 @@ def _measure(
         retriever = None
         if approach.index and books:
             retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
-        ask = make_ask(approach, model=model, retriever=retriever, examples=examples, writer=writer)
+        page_of = books.page_of if books else None
+        ask = make_ask(
+            approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
+        )
         alone = _alone(ask, asked) if is_local(approach.model) else ()
         del model, retriever, writer
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from tunewise import __version__
 from tunewise.catalog import Catalog, Generation, derived
 from tunewise.embeddings import Embedder, load_embedder
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, DiskFull
 from tunewise.index import build
+from tunewise.jobs import reserve
 from tunewise.jobs.files import SeenFiles
 from tunewise.jobs.groups import AccessRules, assigned_groups, read_rules
 from tunewise.jobs.watermark import leave
@@ -86,6 +87,7 @@ def ingest(
     home = project_folder(project)
     with lock(home / "ingest.lock"), open_catalog(project) as catalog:
         model = load_embedder(embedder, cache=home / "cache") if isinstance(embedder, str) else embedder
+        reserve.keep(home)
         rules = read_rules(Path(folder), groups)
         before = catalog.current()
         known = {record.id: record for record in catalog.documents()}
@@ -101,34 +103,38 @@ def ingest(
                 tip="the reasons are listed with each file", faults=tuple(f"{u.source}: {u.reason}" for u in unread),
             )
         notes += rules.idle([*files.skipped, *(document.id for document in documents)])
-        counts = {"added": 0, "changed": 0, "unchanged": 0}
-        waiting: list[tuple[Document, list[Chunk]]] = []
-        for done, document in enumerate(documents, 1):
-            record = known.get(document.id)
-            held = rules.of(document.id, document.groups, None if record is None else record.groups)
-            document = replace(document, groups=held)
-            pieces = chunk(document, tokens=tokens, count=model.count_tokens, kind=kind)
-            if record is None:
-                counts["added"] += 1
-            elif record.settings != derived(document, pieces):
-                counts["changed"] += 1
-            else:
-                counts["unchanged"] += 1
-            if record is None or (record.settings, record.modified) != (derived(document, pieces), document.modified):
-                waiting.append((document, pieces))
-            if len(waiting) >= _TRANSACTION:
-                catalog.put_all(waiting)
-                waiting.clear()
-            tell("chunk", done, len(documents))
-        catalog.put_all(waiting)
-        for id in files.skipped:
-            counts["changed" if _protect(catalog, id, rules) else "unchanged"] += 1
         gone = sorted(known.keys() - {document.id for document in documents} - set(files.skipped))
         kept = [id for id in gone if _stands_in(id, unread)]
-        for id in kept:
-            notes.append(f"{id} could not be read now: its earlier version is kept")
-            _protect(catalog, id, rules)
         removed = [id for id in gone if id not in kept]
+        counts = {"added": 0, "changed": 0, "unchanged": 0}
+        waiting: list[tuple[Document, list[Chunk]]] = []
+        try:
+            for done, document in enumerate(documents, 1):
+                record = known.get(document.id)
+                held = rules.of(document.id, document.groups, None if record is None else record.groups)
+                document = replace(document, groups=held)
+                pieces = chunk(document, tokens=tokens, count=model.count_tokens, kind=kind)
+                settled = derived(document, pieces)
+                what = "added" if record is None else "changed" if record.settings != settled else "unchanged"
+                counts[what] += 1
+                if record is None or (record.settings, record.modified) != (settled, document.modified):
+                    waiting.append((document, pieces))
+                if len(waiting) >= _TRANSACTION:
+                    catalog.put_all(waiting)
+                    waiting.clear()
+                tell("chunk", done, len(documents))
+            catalog.put_all(waiting)
+            for id in files.skipped:
+                counts["changed" if _protect(catalog, id, rules) else "unchanged"] += 1
+            for id in kept:
+                notes.append(f"{id} could not be read now: its earlier version is kept")
+                _protect(catalog, id, rules)
+        except DiskFull:
+            # What the user took away must be gone even where nothing new fits.
+            reserve.release(home)
+            for id in removed:
+                catalog.remove(id)
+            raise
         for id in removed:
             catalog.remove(id)
         generation = build(

@@ -14,7 +14,7 @@ from tunewise.index import Index
 from tunewise.jobs.fits import load_fit
 from tunewise.jobs.ingest import indexes_folder
 from tunewise.jobs.search import ingested
-from tunewise.nouns import Chunk, Question, Retrieval
+from tunewise.nouns import Chunk, Citation, Question, Retrieval
 from tunewise.retrieval import Generate, Retriever, make_retriever
 from tunewise.store import project_folder, read_json
 
@@ -39,6 +39,11 @@ class Library:
         writes queries. What was fitted (`settings.fit`) is read from the project."""
         fit = load_fit(self.home, settings.fit) if settings.fit else None
         return make_retriever(self.index, self.embedder, settings, count=count, generate=generate, fit=fit)
+
+    def page_of(self, citation: Citation) -> int | None:
+        """The page on which a citation's span begins; that of its passage where the document has changed since."""
+        found = self.catalog.span(citation.document, citation.revision, citation.start, citation.end)
+        return citation.page if found is None else found[1]
 
     def oracle(self, question: Question) -> Sequence[Chunk]:
         """The chunk that holds each gold span of a question (the one with most of it), for training rows."""

@@ -25,6 +25,8 @@ _FEWEST_WITHOUT = 5
 _FOLDS = 5
 _MAY_LOSE = 0.01
 _GAIN_KEPT = 0.9
+_TELLS = 0.67
+"""Widening by chance would take as large a share of the questions as of the gain: two thirds of it is worth a gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,11 @@ def fit_gate(searched: Sequence[Searched], weights: dict[str, float], score: Sco
         have = np.sort(chance[found])
         skip = float(have[int(_MAY_LOSE * len(have))]) if len(have) else 0.0
         skipped = chance < skip
-        reasons.append(f"skips below {skip:.3f}: {int((skipped & ~found).sum())} of {without} questions without "
-                       f"evidence, {int((skipped & found).sum())} of {int(found.sum())} with it")
+        if not (skipped & ~found).any():
+            skip = 0.0
+        what = f"skips below {skip:.3f}" if skip else "never skips, since what was found does not tell"
+        reasons.append(f"{what}: {int((skipped & ~found).sum())} of {without} questions without evidence, "
+                       f"{int((skipped & found).sum())} of {int(found.sum())} with it")
     total = float(gained.sum())
     if total <= 0:
         reasons.append(f"never widens: {WIDER * k} passages find nothing that {k} do not")
@@ -118,10 +123,14 @@ def fit_gate(searched: Sequence[Searched], weights: dict[str, float], score: Sco
         order = np.argsort(chance)
         kept = np.cumsum(gained[order]) >= _GAIN_KEPT * total
         last = int(np.argmax(kept))
-        widen = float(chance[order][last]) + 1e-9
         share = float(gained[order][: last + 1].sum()) / total
-        reasons.append(f"widens below {widen:.3f}: {last + 1} of {len(rows)} questions, which keep {share:.0%} of the "
-                       f"recall that {WIDER * k} passages add")
+        what = (f"{last + 1} of {len(rows)} questions, which keep {share:.0%} of the recall that {WIDER * k} passages "
+                "add")
+        if (last + 1) / len(rows) > _TELLS * share:
+            reasons.append(f"never widens: what was found does not tell where more helps ({what})")
+        else:
+            widen = float(chance[order][last]) + 1e-9
+            reasons.append(f"widens below {widen:.3f}: {what}")
     coefficients = tuple(round(float(value), 6) for value in _logistic(x, found))
     fit = Fit(weights, coefficients, round(skip, 6), round(widen, 6), tuple(reasons), len(rows))
     counts = [breadth(fit, row) for row in rows]
