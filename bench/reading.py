@@ -2,11 +2,11 @@
 
     python bench/reading.py --data FOLDER [--kind html] [--times 3] [--worst 5]
 
-FOLDER holds one folder for each kind of file with `sources/NAME` and `groundtruth/NAME.md` (docling's layout). A word is
-a run of letters or digits, a Chinese character is a word of its own; Markdown signs, link addresses and picture marks
-are taken out of both sides. Recall: share of the ground truth's words that are in the text; precision: share of the
-text's words that are in the ground truth; both as multisets, pooled over files and as the mean over files. Order: share of
-the ground truth's runs of three words that stand in the text. Libraries that are not installed are left out.
+FOLDER holds one folder for each kind of file with `sources/NAME` and `groundtruth/NAME.md` (docling's layout). A word
+is a run of letters or digits, a Chinese character is a word of its own; Markdown signs, link addresses and picture
+marks are taken out of both sides. Recall: share of the ground truth's words that are in the text; precision: share of
+the text's words that are in the ground truth; both as multisets, pooled over files and as the mean over files. Order:
+share of the ground truth's runs of three words that stand in the text. Libraries that are not installed are left out.
 """
 
 from __future__ import annotations

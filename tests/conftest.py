@@ -31,8 +31,11 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     """English messages, no colours, and nobody's own settings file."""
     monkeypatch.setenv("TUNEWISE_LANG", "en")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-user-settings"))
-    for name in ("NO_COLOR", "FORCE_COLOR", "CI"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "CI", "TUNEWISE_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
+    # The manners of a command that an earlier test ran in this process (--offline, above all) end with it.
+    if "tunewise.cli.terminal" in sys.modules:
+        sys.modules["tunewise.cli.terminal"].reset()
 
 
 @pytest.fixture(scope="session")

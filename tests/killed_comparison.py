@@ -6,10 +6,12 @@ so that the whole table, seconds included, has to come out byte by byte as witho
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -23,18 +25,34 @@ from pathlib import Path
 from tunewise.nouns import Gold, Question
 from tunewise.questions import save_questions
 
-CHILD = """
-import sys, time
+# Imports cost a hundred times what a small comparison does: one process imports, and forks one for each attempt.
+NURSERY = """
+import os, sys, time, traceback
 time.perf_counter = lambda: 0.0
 from pathlib import Path
 from tunewise import reports
 from tunewise.jobs import compare as job
+from tunewise.models import endpoint
 from tunewise.project import load_project
+import httpx, numpy, scipy.special, sacrebleu
 job.peak_memory = lambda: 0
-project = load_project(Path(sys.argv[1]), environ={}, user=Path("none"))
-result = job.compare(project)
-out = reports.terminal(result.comparison, result.recommendation, needs=project.needs, wide=True)
-Path(sys.argv[2]).write_text(out + reports.markdown(result.comparison, result.recommendation), encoding="utf-8")
+for line in sys.stdin:
+    folder, table, port = line.split()
+    child = os.fork()
+    if not child:
+        try:
+            os.environ |= {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "x"}
+            project = load_project(Path(folder), environ={}, user=Path("none"))
+            result = job.compare(project)
+            text = reports.terminal(result.comparison, result.recommendation, needs=project.needs, wide=True)
+            text += reports.markdown(result.comparison, result.recommendation)
+            Path(table).write_text(text, encoding="utf-8")
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 TOML = """\
 [project]
@@ -93,10 +111,11 @@ class _Reply(BaseHTTPRequestHandler):
 class Outcome:
     """What a killed comparison came to. `lost`: for each kill, the requests that were on their way, of which nothing
     stood on the disk yet. The requests of a killed comparison are those of a whole one and these, or an answer that was
-    recorded was asked for again."""
+    recorded was asked for again. `kills`: attempts that were still running when they were killed."""
 
     table: bytes = b""
     requests: int = 0
+    kills: int = 0
     lost: list[int] = field(default_factory=list)
 
 
@@ -115,10 +134,35 @@ def make_project(folder: Path, questions: int, *, more: str = "") -> Path:
     return folder
 
 
-def _start(folder: Path, table: Path, stub: Stub) -> subprocess.Popen[bytes]:
-    environ = os.environ | {"OPENAI_BASE_URL": f"http://127.0.0.1:{stub.server_port}/v1", "OPENAI_API_KEY": "x",
-                            "PYTHONPATH": str(Path(__file__).parent.parent / "src")}
-    return subprocess.Popen([sys.executable, "-c", CHILD, str(folder), str(table)], env=environ)
+class Nursery:
+    """The process that forks a comparison for each attempt."""
+
+    def __init__(self) -> None:
+        environ = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent / "src"), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen([sys.executable, "-c", NURSERY], env=environ, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+    def start(self, folder: Path, table: Path, stub: Stub) -> int:
+        """The process id of a comparison that has begun."""
+        self.process.stdin.write(f"{folder} {table} {stub.server_port}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def ended(self) -> bool:
+        """Whether the comparison is over, killed or not (its status is to be read)."""
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
+    def status(self) -> int:
+        """What the comparison ended with; waits for it."""
+        return int(self.process.stdout.readline())
 
 
 def _recorded(folder: Path) -> int:
@@ -131,25 +175,30 @@ def _recorded(folder: Path) -> int:
     return count
 
 
-def killed(folder: Path, *, kills: int, total: int, seconds: float = 0.002, seed: int = 0) -> Outcome:
-    """Run the comparison in `folder`, killing it `kills` times after a random number of further requests (of `total`
-    in all) and a random part of a request's time; then let it end."""
+def killed(
+    nursery: Nursery, folder: Path, *, kills: int, total: int, seconds: float = 0.002, seed: int = 0
+) -> Outcome:
+    """Run the comparison in `folder`, killing it `kills` times: after a random number of requests (of `total` in all)
+    and a random while more; then let it end."""
     draw = random.Random(seed)
     stub, table, outcome = Stub(seconds), folder / "table.txt", Outcome()
     asked, recorded = 0, 0
     try:
-        for point in sorted(draw.sample(range(1, total), kills)):
-            process = _start(folder, table, stub)
-            while stub.total < point and process.poll() is None:
+        for point in sorted(draw.randrange(total) for _ in range(kills)):
+            process = nursery.start(folder, table, stub)
+            while stub.total < point and not nursery.ended():
                 time.sleep(0.0005)
-            time.sleep(draw.random() * 4 * seconds)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            time.sleep(0.05 + 2 * seconds)  # what the stub had in its hands is counted, too
+            # Beyond the requests lie the writing of rows and manifests, and the decision.
+            time.sleep(draw.choice((1, 4, 40)) * draw.random() * seconds)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            if nursery.status() == signal.SIGKILL:
+                outcome.kills += 1
+            time.sleep(0.03 + 2 * seconds)  # what the stub had in its hands is counted, too
             outcome.lost.append((stub.total - asked) - (_recorded(folder) - recorded))
             asked, recorded = stub.total, _recorded(folder)
-        process = _start(folder, table, stub)
-        if process.wait(timeout=120):
+        nursery.start(folder, table, stub)
+        if nursery.status():
             raise RuntimeError("the comparison did not end well")
         outcome.requests, outcome.table = stub.total, table.read_bytes()
     finally:

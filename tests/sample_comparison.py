@@ -322,6 +322,11 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
             f"answerable={'yes' if yes else 'no'}": tuple(i for i, (q, _, _) in enumerate(asked) if q.answerable == yes)
             for yes in (True, False)
         },
+        freshness=(
+            {"approach": "rag-hybrid", "means": "ingest", "seconds": 3.2, "new": {"mean": 0.8}, "old": {"mean": 0.05}},
+            {"approach": "sft", "means": "adapter as it was", "seconds": None, "new": {"mean": 0.0}, "old": {"mean":
+            0.6}},
+        ),
         curves={
             name: tuple({"step": float(n), "loss": 3.0 / n, "validation_loss": 3.3 / n} for n in range(1, 20))
             for name in ("raft", "sft", "sft+rag")

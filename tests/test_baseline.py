@@ -92,6 +92,10 @@ def test_the_command_line_fails_a_job_on_regression(project, tmp_path, capsys): 
     assert run(["report", *where, "--baseline", str(base), "--json"]) == 3
     value = json.loads(capsys.readouterr().out)
     assert value["baseline"]["used"]["regressed"] is True and value["schema"] == reports.SCHEMA
+    page = tmp_path / "report.html"
+    assert run(["report", *where, "--baseline", str(base), "-o", str(page)]) == 3
+    shown = page.read_text(encoding="utf-8")
+    assert "what is recommended: rag → zero-shot" in shown and ">regression<" in shown and ">退步<" in shown
     runs = project.root / ".tunewise" / "runs"
     assert run(["report", *where, "--baseline", str(next(runs.glob("zero-shot-*")))]) == 0
     assert run(["compare", *where, "-a", "zero-shot", "--min", "quality=0.99"]) == 3

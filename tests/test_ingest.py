@@ -289,3 +289,30 @@ def test_catalog_is_in_the_project_folder(folder: Path, project: Path) -> None:
     with Catalog(f"sqlite:///{project}/.tunewise/catalog.sqlite") as catalog:
         assert len(catalog.documents()) == 5
     assert sorted(path.name for path in (project / ".tunewise").iterdir() if path.is_dir()) == ["cache", "indexes"]
+
+
+def test_groups_assigned_to_a_document_come_before_every_rule_even_when_it_arrives_meanwhile(
+    folder, project, monkeypatch
+):
+    """An upload's groups are written before its file; an ingest that runs already must not open it."""
+    from tunewise import reading
+    from tunewise.jobs.groups import assign_groups
+
+    plain = reading.read_folder
+
+    def meanwhile(*arguments, **options):
+        assign_groups(project, "uploads/late.md", ["board"])
+        write(folder, "uploads/late.md", "# Late\n\nThe merger is in May.\n")
+        return plain(*arguments, **options)
+
+    assign_groups(project, "pay.txt", ["board"])
+    monkeypatch.setattr(reading, "read_folder", meanwhile)
+    ingest(folder, project=project, embedder="hash", groups={"*": ["everybody"], "pay.txt": ["staff"]})
+    with open_catalog(project) as catalog:
+        held = {record.id: record.groups for record in catalog.documents()}
+    assert held["pay.txt"] == ("board",) and held["uploads/late.md"] == ("board",)
+    assert held["plain.txt"] == ("everybody",)
+    assign_groups(project, "pay.txt", None)
+    ingest(folder, project=project, embedder="hash", groups={"pay.txt": ["staff"]})
+    with open_catalog(project) as catalog:
+        assert catalog.document("pay.txt").groups == ("staff",)

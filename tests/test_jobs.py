@@ -205,18 +205,21 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     from tunewise.jobs import compare as module
     from tunewise.models.echo import Echo
     from tunewise.nouns import Cost
+    from tunewise.store import write_json
 
     planned = []
 
     class Made:
-        rows = ()
+        rows, folder = (), project.root / "nowhere"
 
     def plan(project, approach, questions, *, books, seed=0):
         planned.append((approach.name, seed))
         return Made()
 
-    def build(made, *, progress):
-        return project.root / f"adapter-{planned[-1][1]}"
+    def build(made, *, progress, note):
+        folder = project.root / f"adapter-{planned[-1][1]}"
+        write_json(folder / "tunewise.json", {"questions": []})
+        return folder
 
     class Forgetful(Echo):
         def __init__(self, seed):
@@ -228,7 +231,7 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
 
     monkeypatch.setattr(module, "plan", plan)
     monkeypatch.setattr(module, "build", build)
-    monkeypatch.setattr(module, "_training_cost", lambda made, adapter: Cost(labels=1))
+    monkeypatch.setattr(module, "_training_cost", lambda adapter: Cost(labels=1))
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
     monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
         int(adapter.name[-1]) if adapter else 0))
@@ -241,3 +244,17 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     standings = {s.approach.name: s for s in result.comparison.standings}
     assert set(standings) == {"rag", "raft"} and standings["raft"].seed_sd > 0 and standings["rag"].seed_sd is None
     assert last(tuned).comparison.standings == result.comparison.standings
+
+
+def test_approaches_on_one_model_share_it(monkeypatch, tmp_path):
+    from tunewise.jobs import compare as module
+
+    loads = []
+    monkeypatch.setattr(module, "load_model", lambda name, **how: loads.append((name, how)) or object())
+    held = {}
+    first = module._loaded("smollm2", None, held, journal=tmp_path)
+    assert module._loaded("smollm2", None, held, journal=tmp_path) is first and len(loads) == 1
+    tuned = module._loaded("smollm2", tmp_path / "a", held, journal=tmp_path)
+    assert tuned is not first and list(held.values()) == [tuned], "one at a time"
+    module._loaded("openai:m", None, held, journal=tmp_path)
+    assert loads[-1] == ("openai:m", {"adapter": None, "journal": tmp_path}) and list(held.values()) == [tuned]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -64,6 +65,9 @@ def test_quantities(text, found):
     ({"value": 24, "unit": "months"}, "2", 0),
     ({"value": -12.6, "tolerance": "1%", "unit": "million"}, "(12.55) million", 1),
     ({"value": 100}, "1 or 2 or 3 or 100", 0),
+    ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "$1,496.5", 1),
+    ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "1.4965 billion", 1),
+    ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "1,496.5 thousand", 0),
     (True, "it is two years", 1),
     (True, "it is 23 months", 0),
 ])
@@ -76,6 +80,8 @@ def test_number_rule(rule, text, right):
 def test_number_rule_refuses_nonsense():
     bad = {"value": "x", "tolerance": -1, "unit": "parsec", "valeu": 3}
     assert len(check_rules((("number", bad),))) == 4
+    with pytest.raises(DataMistake, match="valeu"):
+        score(ask("3", rules={"number": json.dumps({"valeu": 3})}), said("3"))
     with pytest.raises(DataMistake, match="holds no number"):
         score(ask("blue", rules={"number": True}), said("3"))
 
@@ -85,6 +91,8 @@ def test_lists():
     assert list_scores("Red, navy and salt and pepper", wanted) == {"list_f1": 1.0, "list_exact": 1.0}
     assert list_scores("- red\n- green", wanted)["list_f1"] == pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2))
     assert list_scores("nothing", wanted)["list_f1"] == 0
+    assert items_of("73,260, 57,768 and time-and-material") == ["73,260", "57,768", "time-and-material"]
+    assert items_of("106.4, 70.5") == ["106.4", "70.5"]
     assert items_of("1. 红色\n2. 蓝色、绿色") == ["红色", "蓝色", "绿色"]
     scores = score(ask("红色、蓝色和绿色", rules={"list": True}, language="zh"), said("绿色，蓝色，红色"))
     assert scores["list_exact"] == scores["correct"] == scores["quality"] == 1
@@ -189,6 +197,18 @@ def test_support_sees_numbers_negations_and_both_languages():
     assert support("现场退货保留十天。", ["现场退货保留10天。"]) == 1
     assert support("现场退货保留十二天。", ["现场退货保留10天。"]) == 0
     assert support("The moon is made of cheese.", [passage]) < THRESHOLD
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_from_nowhere_in_what_was_labelled_as_grounded(language):
+    rows = [row for row in labelled(language) if row.label == "g"]
+    flagged = [row.sentence for row in rows
+               if unknown_numbers(row.sentence, [row.section]) or unknown_names(row.sentence, [row.section])]
+    assert not flagged
+    section = re.compile(r"\d+(?:\.\d+)?")
+    changed = [row for row in labelled(language) if row.label == "c"
+               and set(section.findall(row.sentence)) - set(section.findall(row.section))]
+    assert len(changed) >= 9 and all(unknown_numbers(row.sentence, [row.section]) for row in changed)
 
 
 def test_judge_and_entailment_are_closures():

@@ -44,6 +44,7 @@ def test_which_templates_read_passages():
         "answer": False,
         "chain-of-thought": False,
         "grounded": True,
+        "quoted": True,
     }
 
 

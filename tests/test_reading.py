@@ -262,6 +262,31 @@ def test_pdf_running_lines_go_but_stay_once(tmp_path: Path) -> None:
     assert document.text.count("Clause") == 24
 
 
+def test_pdf_columns_that_were_written_row_by_row(tmp_path: Path) -> None:
+    from reportlab.pdfgen.canvas import Canvas
+
+    def rows(text: str, size: int) -> list[str]:
+        words = text.split()
+        return [" ".join(words[place : place + size]) for place in range(0, len(words), size)]
+
+    left, right = rows(ENGLISH, 5), rows(ENGLISH.replace("kettle", "teapot"), 5)
+    target = io.BytesIO()
+    canvas = Canvas(target)
+    canvas.drawString(60, 740, "A title that stands across both of the columns of this page of the handbook")
+    for number, (one, two) in enumerate(zip(left, right, strict=True)):
+        canvas.drawString(60, 700 - 14 * number, one)
+        canvas.drawString(320, 700 - 14 * number, two)
+    canvas.showPage()
+    # Labels and their values are no columns.
+    for number in range(8):
+        canvas.drawString(60, 700 - 14 * number, f"Fee {number}")
+        canvas.drawString(320, 700 - 14 * number, f"{number} euros")
+    canvas.save()
+    text = read(tmp_path, "a.pdf", target.getvalue()).text
+    assert text.startswith("A title") and text.index(ENGLISH) < text.index(ENGLISH.replace("kettle", "teapot"))
+    assert "Fee 3 3 euros" in text
+
+
 def test_pdf_passwords(tmp_path: Path) -> None:
     data = pdf([ENGLISH], encrypt="open sesame")
     assert "--password" in refused(tmp_path, "a.pdf", data).tip

@@ -222,6 +222,15 @@ def test_forgetting_and_data_that_may_not_leave_are_gates():
     assert gated["raft"] == "forgetting 0.120 > 0.05" and "not measured" in gated["sft"] and len(gated) == 2
 
 
+def test_what_nobody_told_passes_no_gate():
+    runs = make_runs(SKILLS, QUESTIONS, seed=0)
+    silent = tuple(replace(row, answer=replace(row.answer, seconds=0.0)) for row in runs[0].rows)
+    theirs = replace(runs[0], approach=replace(runs[0].approach, answers="a.jsonl"), rows=silent)
+    found = recommend(compare([theirs, *runs[1:]], QUESTIONS), Needs(max_p95_seconds=9.0, max_update_minutes=1e6))
+    assert set(found.rejected) == {"prompt"} and found.total_cost["prompt"] == float("inf")
+    assert "latency is not told" in found.rejected["prompt"] and "not known" in found.rejected["prompt"]
+
+
 def test_tokens_of_an_endpoint_are_charged_and_unknown_costs_are_not_cheap():
     far = Approach("far", "openai:x")
     needs = Needs(answers_per_month=1000, months=10, price_tokens_in=2.0, price_tokens_out=10.0)

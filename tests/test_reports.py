@@ -318,7 +318,8 @@ CASES = {
     "no sources": _no_sources,
     "one approach": lambda c, r: (only(c, "少样本提示"), replace(r, choice="少样本提示", rejected={}, runner_up=None)),
     "no recommendation": lambda c, r: (c, None),
-    "nothing measured": lambda c, r: (replace(c, standings=(), rows={}, questions=(), differences=(), null=None), None),
+    "nothing measured": lambda c, r: (
+        replace(c, standings=(), rows={}, questions=(), places={}, differences=(), null=None), None),
     "all excluded": lambda c, r: (
         c,
         replace(r, choice=None, rejected={s.approach.name: "too slow" for s in c.standings}),
@@ -559,4 +560,70 @@ def test_browser_shows_what_is_left_when_something_is_missing(case: str, chromiu
     )
     assert tab.evaluate("document.documentElement.scrollWidth") <= 420, "nothing sticks out of a narrow page"
     assert tab.locator("#detail").inner_text() and said == []
+    tab.close()
+
+
+@pytest.mark.browser
+def test_browser_filters_by_stratum_and_shows_what_the_decision_rests_on(chromium, tmp_path: Path) -> None:
+    comparison, recommendation, needs = sample()
+    tab, said = _open(chromium, tmp_path, reports.html(comparison, recommendation, needs=needs))
+    tab.select_option("#stratum", value="answerable=no")
+    none = len(comparison.places["answerable=no"])
+    assert tab.locator("#count").inner_text() == f"{none} of 60 questions" and 0 < none < 60
+    tab.click("button[type=reset]")
+    assert tab.locator(".caution").inner_text() == "Over-refusal: one in four."
+    money = tab.locator("#figure-money .money tbody tr", has_text="rag-lexical").inner_text()
+    assert "cheaper at any volume" in money
+    assert "never cheaper" in tab.locator("#figure-money .money tbody tr", has_text="raft").inner_text()
+    assert tab.locator("#figure-learning svg[role=img]").get_attribute("aria-label").startswith("In training")
+    assert "The first guess was right" in tab.locator(".aside").inner_text()
+    assert "sft never did" in tab.locator("#figure-freshness figcaption").inner_text()
+    # Whatever can be used has a name, and whatever is drawn says what it shows.
+    unnamed = tab.evaluate(
+        "[...document.querySelectorAll('button, select, input, svg[role=img], [role=region], "
+        "[role=grid]')].filter((n) =>"
+        " !(n.getAttribute('aria-label') || n.getAttribute('aria-labelledby') || n.textContent.trim() ||"
+        " (n.labels && n.labels.length && n.labels[0].textContent.trim()))).map((n) => n.outerHTML.slice(0, 80))"
+    )
+    assert unnamed == []
+    # One language filter that offers nothing is not shown.
+    assert tab.locator("label:has(#language)").is_visible() == (len({q.language for q in comparison.questions}) > 1)
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.click("[data-set-language=zh]")
+    assert "过度拒答" in tab.locator(".caution").inner_text()
+    assert tab.locator("#rows .row .m").first.is_visible() and not tab.locator("#rows .row .sort").first.is_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390 and said == []
+    tab.emulate_media(media="print")
+    assert tab.locator(".filters").is_hidden() and tab.locator("#figure-cost").is_visible()
+    tab.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_browser_text_can_be_read(chromium, tmp_path: Path, theme: str) -> None:
+    """Contrast of text that is shown, against what lies behind it: at least 4.5, or 3 where it is large (WCAG 2.2
+    AA)."""
+    comparison, recommendation, needs = sample(22)
+    tab, _ = _open(chromium, tmp_path, reports.html(comparison, recommendation, needs=needs), color_scheme=theme)
+    faint = tab.evaluate("""() => {
+      const rgb = (text) => { const m = text.match(/[\\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null :
+      m; }; const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= .04045 ? v / 12.92 : ((v +
+      .055) / 1.055) ** 2.4; });
+        return .2126 * r + .7152 * g + .0722 * b; };
+      const found = [];
+      for (const node of document.querySelectorAll("main *, header *")) {
+        const own = [...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+        if (!own || !node.checkVisibility() || node.closest("svg, .sr, option, select")) continue;
+        let back = null;
+        for (let at = node; at && !back; at = at.parentElement) back = rgb(getComputedStyle(at).backgroundColor);
+        const style = getComputedStyle(node), front = rgb(style.color);
+        if (!back || !front) continue;
+        const [a, b] = [light(front.slice(0, 3)), light(back.slice(0, 3))].sort((x, y) => y - x);
+        const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.5 && style.fontWeight >= 700);
+        if ((a + .05) / (b + .05) < (large ? 3 : 4.5)) found.push(`${node.className} ${style.color} ${((a + .05) / (b
+        + .05)).toFixed(2)} ${node.textContent.slice(0, 30)}`);
+      }
+      return [...new Set(found)].slice(0, 20);
+    }""")
+    assert faint == []
     tab.close()

@@ -86,7 +86,8 @@ def url(request, tmp_path):
 
 
 def upload(number: int, who: str = "anna") -> Upload:
-    return Upload(f"u{number}", f"{number}.md", f"uploads/{number}.md", "waiting", "", ("kitchen",), 9, "f" * 64, who, now())
+    name = f"{number}.md"
+    return Upload(f"u{number}", name, f"uploads/{name}", "waiting", "", ("kitchen",), 9, "f" * 64, who, now())
 
 
 def test_everything_is_there_after_opening_again(url):
@@ -209,8 +210,9 @@ def test_what_was_acknowledged_survives_kill_9_and_a_stop_is_clean(tmp_path):
             while not stop.is_set():
                 turn += 1
                 name = f"note-{number}-{turn}.md"
+                content = f"# {name}\n\nText {turn}.\n".encode()
                 try:
-                    reply = client.post("/v1/documents", files={"files": (name, f"# {name}\n\nText {turn}.\n".encode())})
+                    reply = client.post("/v1/documents", files={"files": (name, content)})
                 except httpx.TransportError:
                     return
                 if reply.status_code == 202:

@@ -209,6 +209,9 @@ def test_all_stand_in_one_table(project, server):  # noqa: F811
     assert "vendor.jsonl" not in json.dumps([str(result.comparison.identity["runs"]["vendor"]["model"]["sha256"])])
     assert all(str(project.root) not in str(s.approach) for s in result.comparison.standings)
     assert last(made).recommendation == result.recommendation
+    assert result.comparison.null.b == "zero-shot", "the self-test asks nobody else's system twice"
+    alone = compare(made, approaches=["vendor"])
+    assert alone.comparison.null.verdict == "not distinguishable"
     compare(made)
     assert len(server.seen) == 23, "what was answered is not asked again"
     with pytest.raises(ConfigMistake, match="file of answers"):

@@ -120,14 +120,16 @@ def slow_and_dropped(address: str, app: Any) -> dict[str, Any]:
 def executable(address: str) -> dict[str, Any]:
     """Answers of the API to payloads that a browser would execute."""
     shapes = ("<script>alert({})</script>", "<img src=x onerror=alert({})>", "\"><svg onload=alert({})>",
-              "javascript:alert({})", "{{{{{}}}}}", "![x](https://evil.example/{})", "'-alert({})-'", "</title><script>{}")
+              "javascript:alert({})", "{{{{{}}}}}", "![x](https://evil.example/{})",
+              "'-alert({})-'", "</title><script>{}")
     bad = 0
     with httpx.Client(base_url=address, headers=HEADERS, timeout=60) as client:
         for number in range(PAYLOADS):
             evil = shapes[number % len(shapes)].format(number)
+            said = {"role": "user", "content": evil}
             for reply in (
                 client.post("/v1/search", json={"query": evil}), client.get(f"/v1/models/{evil}"),
-                client.post("/v1/chat/completions", json={"model": evil, "messages": [{"role": "user", "content": evil}]}),
+                client.post("/v1/chat/completions", json={"model": evil, "messages": [said]}),
                 client.post("/v1/documents", files={"files": (f"{evil}.exe", b"x")}),
             ):
                 json_only = reply.headers["content-type"].startswith("application/json")
@@ -144,7 +146,8 @@ def forged(address: str) -> dict[str, Any]:
         Echo.generate = lambda self, prompts, decoding, text=text: [  # type: ignore[method-assign]
             Generated(text, 1, 1, 0.0) for _ in prompts]
         body = {"model": "tunewise/rag", "messages": [{"role": "user", "content": "What is public?"}]}
-        message = httpx.post(f"{address}/v1/chat/completions", json=body, headers=HEADERS).json()["choices"][0]["message"]
+        reply = httpx.post(f"{address}/v1/chat/completions", json=body, headers=HEADERS)
+        message = reply.raise_for_status().json()["choices"][0]["message"]
         n += len(message["tunewise"]["sources"])
         flagged += sum(not source["verified"] for source in message["tunewise"]["sources"])
         flagged -= len(message["annotations"])
@@ -162,7 +165,8 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         texts = {
-            f"vault-{n}.md": f"# Vault {n}\n\nThe code word of the {n}th vault is {canary(n)}.\n" for n in range(DOCUMENTS)
+            f"vault-{n}.md": f"# Vault {n}\n\nThe code word of the {n}th vault is {canary(n)}.\n"
+            for n in range(DOCUMENTS)
         } | {"public.md": "# Public\n\nThe opening hours are public.\n"}
         groups = {f"vault-{n}.md": [f"group{n % GROUPS}"] for n in range(DOCUMENTS)}
         project = project_of(Path(folder) / "project", texts, groups)

@@ -213,7 +213,7 @@ def judge(guess: Guess, comparison: Comparison, recommendation: Recommendation) 
     excluded = best in recommendation.rejected
     why = "it costs more"
     if excluded or gap > 0:
-        why = "it fails a gate" if excluded else f"{choice} is {100 * gap:+.1f} points better"
+        why = "it fails a gate" if excluded else f"{choice} is {100 * gap:.1f} points better"
     why_zh = "未通过门槛" if excluded else f"{choice} 高出 {100 * gap:.1f} 分" if gap > 0 else "其成本更高"
     said = Reason(f"its best, {best}, was measured: {why}", f"这一类中最好的 {best} 已测量：{why_zh}", gap)
     return replace(guess, verdict="wrong", said=said)

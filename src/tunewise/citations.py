@@ -199,7 +199,7 @@ def strip_markers(raw: str) -> str:
 
 
 def pieces(raw: str) -> list[tuple[str, tuple[int, ...]]]:
-    """The text between markers, each piece with the numbers that stand behind it: for showing `[1]` where it was set."""
+    """The text between markers, each piece with the numbers that stand behind it: to show `[1]` where it was set."""
     found: list[tuple[str, tuple[int, ...]]] = []
     cut = 0
     for group in _GROUP.finditer(raw):

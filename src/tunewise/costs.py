@@ -87,6 +87,3 @@ def seconds_per_answer(rows: Sequence[Row]) -> float:
 def at_volume(line: Bill, needs: Needs) -> float:
     """Money over the months at the user's volume; infinite where nobody knows what an answer costs."""
     return line.fixed + (line.rate * needs.answers_per_month if needs.answers_per_month else 0.0)
-
-
-# ------------------------------------------------------------------------------------------- refusals

@@ -361,6 +361,8 @@ class Comparison:
     """Places in `questions` of each stratum."""
     curves: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
     """Learning curves by approach: the history of its training (`step`, `loss`, `validation_loss` …)."""
+    freshness: tuple[Mapping[str, Any], ...] = ()
+    """What `tunewise freshness` last measured of each approach (`approach`, `means`, `seconds`, `new`, `old` …)."""
 
 
 def to_json(value: Any) -> Any:

@@ -151,8 +151,9 @@ def report(
         value |= {"baseline": reports.plain(found)} if found else {}
         text = json.dumps(value, ensure_ascii=False, indent=1)
     else:
+        more = {"baseline": reports.plain(found)} if found and form == "html" else {}
         render = {"terminal": reports.terminal, "markdown": reports.markdown, "html": reports.html}[form]
-        text = render(result.comparison, result.recommendation, language=project.language, needs=project.needs)
+        text = render(result.comparison, result.recommendation, language=project.language, needs=project.needs, **more)
     if output is None:
         out(text)
     else:

@@ -23,11 +23,16 @@ margin = 0.02                    # differences below this do not matter to you
 # max_wrong = 0.2                # gate: share of wrong answers
 # max_p95_seconds = 5.0          # gate: 95 % of the answers are at least this quick
 # citations_required = true      # gate: answers must show where they come from
+# data_may_leave = false         # gate: nothing goes to another machine
+# answers_per_month = 10000      # what total cost is counted for; prices: price_cpu_hour, price_label, price_tokens_in
 
 # Without [approaches], all of them are compared: {approaches}.
 # [approaches.my-rag]
 # index = true
 # retrieval = {{ k = 5, mode = "lexical" }}
+
+# [approaches.vendor]            # somebody else's system: its answers, or endpoint = "http://…/v1"
+# answers = "vendor.jsonl"
 
 # [groups]                       # who may read what; without a line, everybody
 # "hr/*" = ["hr"]

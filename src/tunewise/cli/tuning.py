@@ -27,7 +27,8 @@ def tune(
     name: Annotated[
         str,
         typer.Argument(
-            help="A recipe (sft, raft, hybrid, dap, dpo, kto, grpo, rloo), a method (lora, dora, full, prompt-tuning, …) "
+            help="A recipe (sft, raft, hybrid, dap, dpo, kto, grpo, rloo), a method (lora, dora, full, "
+                 "prompt-tuning, …) "
             "or an approach of tunewise.toml."
         ),
     ],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,16 +20,18 @@ from tunewise.embeddings import Embedder, load_embedder
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.index import Index
 from tunewise.jobs import ask as asking
+from tunewise.jobs import compare as comparing
 from tunewise.jobs.fits import settled
+from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.ingest import indexes_folder, open_catalog
 from tunewise.jobs.library import Library
-from tunewise.models import Model, load_model
+from tunewise.models import Model, chains, is_local, load_models
+from tunewise.models.adapters import can_share
 from tunewise.models.streaming import Listener, Streaming
-from tunewise.nouns import Answer, Approach, Document, Hit, Question
+from tunewise.nouns import Answer, Approach, Document, Hit, Question, Retrieval
 from tunewise.prompts import final_answer, thinks_aloud
 from tunewise.questions import load_questions
-from tunewise.retrieval import make_retriever
-from tunewise.store import project_folder, read_json
+from tunewise.store import project_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +42,8 @@ Groups = tuple[str, ...] | None
 _OWNER = "\0owner"
 """Stands in Question.groups for the owner. Without it a question sees public documents only: no slip opens more."""
 FRESH = 1.0
-MODELS = 4
-"""Models kept in memory (a base with one adapter counts as one)."""
+MODELS = 3
+"""Copies of weights kept in memory: a base with all adapters that share it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question of one reader, with who listens to the text as it comes."""
+    """One question of one reader, with who listens to the text as it comes.
+
+    `history`: earlier (question, answer) turns, for approaches that understand a follow-up by the model itself.
+    """
 
     question: str
     groups: Groups
     listener: Listener | None = None
+    history: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.groups is not None and _OWNER in self.groups:
@@ -81,7 +87,7 @@ class _Worn:
 class Answering:
     """The open library and the models of a project."""
 
-    def __init__(self, project: Project, *, load: Callable[..., Model] = load_model) -> None:
+    def __init__(self, project: Project, *, load: Callable[..., Mapping[str, Model]] = load_models) -> None:
         self.project = project
         self._load = load
         self._catalog = open_catalog(project.root)
@@ -90,13 +96,15 @@ class Answering:
         self._books: Library | None = None
         self._looked = -FRESH
         self._embedder: Embedder | None = None
-        self._models: OrderedDict[tuple[str, str], Model] = OrderedDict()
+        self._copies: OrderedDict[str, dict[str, Model]] = OrderedDict()
+        self._settled: dict[tuple[object, ...], Retrieval] = {}
+        self._leaves: dict[Approach, str] = {}
         self._worn: dict[tuple[object, ...], _Worn] = {}
         self._questions: tuple[int, list[Question]] = (0, [])
 
     def close(self) -> None:
         """Let go of catalog and models."""
-        self._models.clear()
+        self._copies.clear()
         self._catalog.close()
 
     @property
@@ -148,8 +156,20 @@ class Answering:
     def search(self, query: str, *, groups: Groups, k: int | None = None) -> list[Hit]:
         """The passages that an answer would be given, by the project's retrieval settings, best first."""
         books = self.books()
-        settings = replace(self.project.retrieval, budget=10**9, k=k or self.project.retrieval.k)
-        return make_retriever(books.index, books.embedder, settings)([query], groups=groups)[0]
+        # As it stands: writing further queries is the answering model's affair.
+        wanted = replace(self.project.retrieval, budget=10**9, k=k or self.project.retrieval.k, rewrite="none")
+        retrieve = books.retriever(self._settle(books, wanted), lambda text: len(text))
+        return retrieve([query], groups=groups)[0]
+
+    def _settle(self, books: Library, wanted: Retrieval) -> Retrieval:
+        """The retrieval settings with the fit that holds for them, worked out once for an index and its questions."""
+        questions = self.questions() if wanted.gate == "adaptive" else []
+        fitted = project_folder(self.project.root) / "fits" / "chosen.json"
+        key = (wanted, books.index.fingerprint, _stamp(fitted), _stamp(self.project.questions) if questions else 0)
+        with self._loading:
+            if key not in self._settled:
+                self._settled[key] = settled(self.project, books, wanted, questions)
+            return self._settled[key]
 
     # -------------------------------------------------------------------------------------------- approaches
 
@@ -159,13 +179,27 @@ class Answering:
 
     def approaches(self, groups: Groups) -> list[Offer]:
         """The approaches that a reader may ask; one whose adapter knows what the reader may not see is absent."""
-        best = self.recommended().name
-        offers = (self._offer(approach, best, groups) for approach in self.project.approaches)
+        best = self.recommended()
+        offers = (self._offer(approach, best.name, groups) for approach in self._named(best).values())
         return [offer for offer in offers if offer is not None]
+
+    def _named(self, best: Approach) -> dict[str, Approach]:
+        """The project's approaches by name, with the recommended one where that is a ready-made one."""
+        own = {approach.name: approach for approach in self.project.approaches}
+        return own if best.name in own else {best.name: best} | own
 
     def _offer(self, approach: Approach, best: str, groups: Groups) -> Offer | None:
         recommended = approach.name == best
+        if is_foreign(approach):
+            if groups is not None:
+                # Whose documents it reads is not ours to know, so nobody's rights can be held there.
+                return None
+            if approach.answers:
+                return Offer(approach.name, approach, recommended, False, "a file of answers says nothing new")
         try:
+            if address := self._leaving(approach):
+                reason = f"it would send questions to {address}, and data_may_leave = false"
+                return Offer(approach.name, approach, recommended, False, reason)
             if self._shut_to(self._wear(approach), groups):
                 return None
         except (ConfigMistake, DataMistake, ModelMistake) as error:
@@ -180,14 +214,20 @@ class Answering:
         Where the recommended one is not for this reader, the first that is ready, best with an index, takes its place.
         """
         best = self.recommended()
-        if name is not None and name not in {approach.name for approach in self.project.approaches}:
+        named = self._named(best)
+        if name is not None and name not in named:
             return None
-        wanted = best if name is None else self.project.approach(name)
+        wanted = best if name is None else named[name]
         offer = self._offer(wanted, best.name, groups)
         if offer is not None or name is not None:
             return wanted if offer is not None else None
         ready = [one.approach for one in self.approaches(groups) if one.ready]
         return next((one for one in ready if one.index), ready[0] if ready else None)
+
+    def _leaving(self, approach: Approach) -> str:
+        if approach not in self._leaves:
+            self._leaves[approach] = comparing.leaves_for(self.project, approach)
+        return self._leaves[approach]
 
     def _shut_to(self, worn: _Worn, groups: Groups) -> bool:
         """Whether an adapter learned from what a reader may not see: it cannot be taken out of its answers."""
@@ -214,10 +254,11 @@ class Answering:
                     self._worn.clear()
                 books = self.books() if approach.index else None
                 adapter = asking._adapter(self.project, approach, self.questions(), books)  # type: ignore[arg-type]
-                about = read_json(adapter / "tunewise.json")
-                self._worn[key] = _Worn(
-                    approach, adapter, frozenset(about["documents"]), frozenset(about.get("groups", ()))
-                )
+                # What its parents learned from is in it too.
+                about = [link for _, link in chains.chain(adapter)]
+                documents = frozenset(id for one in about for id in one["documents"])
+                groups = frozenset(group for one in about for group in one.get("groups", ()))
+                self._worn[key] = _Worn(approach, adapter, documents, groups)
             return self._worn[key]
 
     def questions(self) -> list[Question]:
@@ -231,15 +272,35 @@ class Answering:
     # -------------------------------------------------------------------------------------------- answers
 
     def model(self, name: str, adapter: Path | None = None) -> Model:
-        """A loaded model; the least recently used one gives way when there are too many."""
-        key = (name, str(adapter or ""))
+        """A loaded model: one base in memory for all adapters that share it, the least recently used copy gives way."""
+        key = str(adapter or "")
+        alone = adapter is not None and is_local(name) and not can_share(adapter)
+        copy = f"{name} {key}" if alone else name
         with self._loading:
-            if key not in self._models:
-                while len(self._models) >= MODELS:
-                    self._models.popitem(last=False)
-                self._models[key] = self._load(name, adapter=adapter)
-            self._models.move_to_end(key)
-            return self._models[key]
+            models = self._copies.get(copy)
+            if models is None or key not in models:
+                self._copies.pop(copy, None)
+                while len(self._copies) >= MODELS:
+                    self._copies.popitem(last=False)
+                wanted = {key: adapter} if alone else self._sharing(name) | {key: adapter}
+                models = self._copies[copy] = dict(self._load(name, wanted))
+            self._copies.move_to_end(copy)
+            return models[key]
+
+    def _sharing(self, name: str) -> dict[str, Path | None]:
+        """The adapters of the project's approaches that can lie on one base of this name."""
+        found: dict[str, Path | None] = {}
+        for approach in self.project.approaches:
+            if approach.model != name or is_foreign(approach):
+                continue
+            try:
+                adapter = self._wear(approach).adapter
+            except (ConfigMistake, DataMistake, ModelMistake):
+                # Not trained yet, or not for this model: its offer says so.
+                continue
+            if adapter is None or can_share(adapter):
+                found[str(adapter or "")] = adapter
+        return found
 
     def answer(self, approach: Approach, asked: Sequence[Asked]) -> list[Answer]:
         """One answer for each question, in their order; readers share the batch and nothing else.
@@ -247,19 +308,24 @@ class Answering:
         `ConfigMistake` when the approach's adapter is not for one of the readers (rights are read again here, not only
         when the question was queued).
         """
+        if address := self._leaving(approach):
+            raise ConfigMistake(f"{approach.name} would send the question to {address}, and data_may_leave = false")
+        if is_foreign(approach):
+            if any(one.groups is not None for one in asked):
+                raise ConfigMistake(f"{approach.name} does not know who may read what", tip="ask another approach")
+            return foreign_ask(self.project, approach)(_questions(asked))
         worn = self._wear(approach)
         for one in asked:
             if self._shut_to(worn, one.groups):
                 raise ConfigMistake(f"{approach.name} is not for this reader", tip="ask another approach")
         model = self.model(approach.model, worn.adapter)
-        writer, retriever = QueryWriter(lambda: model), None
+        retriever, writer = None, QueryWriter(lambda: model)
         used = replace(approach, adapter=str(worn.adapter) if worn.adapter else None)
         if approach.index:
             books = self.books()
-            known = self.questions() if approach.retrieval.gate == "adaptive" else []
-            settings = settled(self.project, books, approach.retrieval, known)
-            retriever = _for_readers(books.retriever(settings, model.count_tokens, generate=writer))
-            used = replace(used, index=books.index.fingerprint, retrieval=settings)
+            how = self._settle(books, approach.retrieval)
+            retriever = _for_readers(books.retriever(how, model.count_tokens, generate=writer))
+            used = replace(used, index=books.index.fingerprint, retrieval=how)
         if not approach.examples:
             return self._answer(used, model, retriever, asked, (), writer)
         # Worked examples come from training questions, which each reader's own documents must allow.
@@ -288,15 +354,17 @@ class Answering:
         ask = make_ask(
             approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
         )
-        return ask(
-            [
-                Question(
-                    id=str(number), question=one.question, language=language_of(one.question),
-                    groups=(_OWNER,) if one.groups is None else one.groups,
-                )
-                for number, one in enumerate(asked)
-            ]
+        return ask(_questions(asked))
+
+
+def _questions(asked: Sequence[Asked]) -> list[Question]:
+    return [
+        Question(
+            id=str(number), question=one.question, language=language_of(one.question), history=one.history,
+            groups=(_OWNER,) if one.groups is None else one.groups,
         )
+        for number, one in enumerate(asked)
+    ]
 
 
 def _nobody() -> Listener:

@@ -1,7 +1,7 @@
 """Questions × approaches → measured runs → comparison → recommendation: the main job, written down once.
 
 Every run has a folder of its own under `.tunewise/runs`, named by what it measures; a finished one is read again, an
-interrupted one goes on where it stopped. Models are loaded one at a time.
+interrupted one goes on where it stopped. Models are loaded one at a time, and approaches on one model share it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
-from tunewise.models import describe_model, is_local, load_model
+from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
 from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
@@ -103,11 +103,13 @@ def compare(
                     faults=tuple(faults),
                 )
         runs: list[Run] = []
+        held: dict[tuple[str, str], Model] = {}
         scored = partial(score, glossary=glossary, entails=load_nli(entailment) if entailment else None)
-        for approach in sorted(chosen, key=_effort):
+        ordered = sorted(chosen, key=_effort)
+        for approach in ordered:
             own = [
                 _measure(project, one, questions, asked, books, scored, folder, progress, note, seed=seed,
-                         reader=entailment)
+                         reader=entailment, held=held)
                 for seed, one in enumerate(_seeds(approach, project.seeds))
             ]
             runs += own
@@ -116,8 +118,12 @@ def compare(
                     forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
                 on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
-        again = replace(runs[0].approach, name=f"{runs[0].approach.name} (again)")
-        null = _measure(project, again, questions, asked, books, scored, folder, progress, note, reader=entailment)
+        # The self-test costs a run: of ours, where there is one, rather than of a system that somebody pays for.
+        twice = next((approach for approach in ordered if not is_foreign(approach)), ordered[0])
+        again = replace(twice, name=f"{twice.name} (again)")
+        null = _measure(project, again, questions, asked, books, scored, folder, progress, note, reader=entailment,
+                        held=held)
+        held.clear()
     write_json(
         folder / "last.json",
         {
@@ -165,7 +171,9 @@ def _decide(
     standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
     histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
     curves = {name: curve for name, curve in histories.items() if curve}
-    comparison = replace(comparison, standings=standings, curves=curves)
+    fresh = project_folder(project.root) / "freshness.json"
+    freshness = tuple(read_json(fresh)["approaches"]) if fresh.is_file() else ()
+    comparison = replace(comparison, standings=standings, curves=curves, freshness=freshness)
     found = recommend(comparison, project.needs)
     found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
     return CompareResult(comparison, found, folder)
@@ -249,6 +257,7 @@ def _measure(
     *,
     seed: int = 0,
     reader: str | None = None,
+    held: dict[tuple[str, str], Model],
 ) -> Run:
     learned = [question for question in questions if question.split == "train"]
     examples = choose_examples(learned, approach.examples)
@@ -256,6 +265,10 @@ def _measure(
     adapter: Path | None = None
     if approach.recipe:
         made = plan(project, approach, questions, books=books, seed=seed)
+        if not (made.folder / "tunewise.json").is_file():
+            # Training needs the memory, in its own process.
+            held.clear()
+            gc.collect()
         adapter = build(made, progress=progress, note=note)
         cost, trained_on = _training_cost(adapter), frozenset(read_json(adapter / "tunewise.json")["questions"])
     if approach.index:
@@ -292,7 +305,7 @@ def _measure(
     if theirs:
         ask, alone = foreign_ask(project, foreign), ()
     else:
-        model = load_model(approach.model, adapter=adapter, journal=place / "replies.jsonl")
+        model = _loaded(approach.model, adapter, held, journal=place / "replies.jsonl")
         writer = QueryWriter(lambda ready=model: ready)
         retriever = None
         if approach.index and books:
@@ -324,6 +337,18 @@ def _measure(
     del ask
     gc.collect()
     return run
+
+
+def _loaded(name: str, adapter: Path | None, held: dict[tuple[str, str], Model], *, journal: Path) -> Model:
+    """The model of an approach: the one that is held where it is the same, else a fresh one in its place."""
+    if not is_local(name):
+        return load_model(name, adapter=adapter, journal=journal)
+    key = (name, str(adapter or ""))
+    if key not in held:
+        held.clear()
+        gc.collect()
+        held[key] = load_model(name, adapter=adapter)
+    return held[key]
 
 
 def _alone(ask: Ask, questions: Sequence[Question]) -> tuple[float, ...]:

@@ -94,9 +94,12 @@ def demo(
     def row(standing: Standing) -> None:
         say(reports.row(standing, language=project.language))
 
+    def start(questions: int, points: float) -> None:
+        say(f"{questions} questions: differences of about {100 * points:.0f} points or more can be expected to show")
+
     # The comparison measures memory: the model of the first answer must not be in its figures.
     forget()
-    compared = compare(project, progress=progress, on_standing=row)
+    compared = compare(project, progress=progress, on_start=start, on_standing=row)
     say("")
     shown = {"language": project.language, "needs": project.needs}
     say(reports.terminal(compared.comparison, compared.recommendation, **shown))

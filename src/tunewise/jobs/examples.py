@@ -1,11 +1,14 @@
-"""A few of a project's own questions, to show a first visitor what may be asked."""
+"""What a first visitor is shown: a few of the project's own questions, and the example in a project that is empty."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from tunewise.errors import DataMistake
+from tunewise.jobs.demo import example
 from tunewise.questions import load_questions
+from tunewise.store import write_bytes
 
 if TYPE_CHECKING:
     from tunewise.project import Project
@@ -33,6 +36,22 @@ def sample_questions(project: Project, visible: Collection[str], *, count: int) 
             if len(found) == count:
                 break
     return found
+
+
+def load_example(project: Project, *, language: str) -> int:
+    """Copy an example's documents and questions into a project that has none, and return how many documents.
+
+    `DataMistake` when the project has documents: the example must not mix with what answers rest on.
+    """
+    if project.documents.is_dir() and any(path.is_file() for path in project.documents.rglob("*")):
+        raise DataMistake("there are documents already", tip="tunewise demo makes a project of its own for the example")
+    source = example("handbook-zh" if language == "zh" else "handbook")
+    files = sorted(path for path in (source / "documents").rglob("*") if path.is_file())
+    for path in files:
+        write_bytes(project.documents / path.relative_to(source / "documents"), path.read_bytes())
+    if not project.questions.exists():
+        write_bytes(project.questions, (source / "questions.jsonl").read_bytes())
+    return len(files)
 
 
 def split_counts(project: Project) -> dict[str, int]:

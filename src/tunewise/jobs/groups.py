@@ -58,9 +58,7 @@ class AccessRules:
         ]
 
 
-def read_rules(
-    folder: Path, globs: Mapping[str, Sequence[str]] | None, *, assigned: Mapping[str, tuple[str, ...]] | None = None
-) -> AccessRules:
+def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> AccessRules:
     """The rules that hold for a folder of documents; `DataMistake` lists every sidecar that cannot be understood.
 
     Nothing is ingested under a broken rule: it might have closed something.

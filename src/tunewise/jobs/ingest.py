@@ -88,12 +88,14 @@ def ingest(
     with lock(home / "ingest.lock"), open_catalog(project) as catalog:
         model = load_embedder(embedder, cache=home / "cache") if isinstance(embedder, str) else embedder
         reserve.keep(home)
-        rules = read_rules(Path(folder), groups, assigned=assigned_groups(project))
+        rules = read_rules(Path(folder), groups)
         before = catalog.current()
         known = {record.id: record for record in catalog.documents()}
         settings = fingerprint([__version__, tokens, kind, model.fingerprint])
         files = SeenFiles(home / "files.json", settings, known, again=again)
         documents, unread = read_folder(folder, passwords=passwords, progress=tell, skip=files.same)
+        # Only now: an upload's groups are written before its file, so they are there for every file that was read.
+        rules = replace(rules, assigned=assigned_groups(project))
         notes: list[str] = []
         if not documents and not files.skipped:
             raise DataMistake(

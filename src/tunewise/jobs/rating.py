@@ -153,6 +153,19 @@ def _plain(session: Session) -> dict[str, Any]:
     return plain
 
 
+def compared(project: Project) -> list[str]:
+    """Names of the approaches in the last comparison; none when there is none.
+
+    Only the runs' manifests are read: whether the comparison still holds is found out when pairs are drawn.
+    """
+    runs = project_folder(project.root) / "runs"
+    if not (runs / "last.json").is_file():
+        return []
+    manifests = [runs / name / "manifest.json" for name in read_json(runs / "last.json")["folders"]]
+    # The last one is the self-test: the first approach again.
+    return [read_json(path)["approach"]["name"] for path in manifests[:-1] if path.is_file()]
+
+
 def sessions(project: Project) -> list[Session]:
     """All sessions, newest first."""
     found = [read_json(path) for path in _folder(project).glob("*.json")] if _folder(project).is_dir() else []

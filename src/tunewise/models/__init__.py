@@ -108,6 +108,10 @@ def describe_model(name: str, *, adapter: Path | None = None, cache: Path | None
         from tunewise.models.local import describe
 
         return describe(name, adapter=adapter, cache=cache)
+    if name.startswith("gguf:") and adapter is None:
+        from tunewise.models import llamacpp
+
+        return llamacpp.describe(name)
     return load_model(name, adapter=adapter).identity
 
 

@@ -9,7 +9,7 @@ that change the base's own weights when they are loaded (PiSSA, OLoRA, CorDA, Lo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ def _kind(folder: Path) -> str:
         return "prompt"
     fits = config.get("init_lora_weights", True) in _KEEPS_THE_BASE and not config.get("modules_to_save")
     return "lora" if config.get("peft_type") == "LORA" and fits else "own"
+
+
+def can_share(folder: Path) -> bool:
+    """Whether an adapter can lie beside others on one base, so that it costs no copy of it."""
+    return _kind(folder) != "own"
 
 
 class SharedBase:
@@ -96,10 +101,21 @@ class Worn:
         """Tokens of a text without special tokens."""
         return self._shared.local.count_tokens(text)
 
-    def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
-        """One completion for each list of messages, in their order."""
+    @property
+    def local(self) -> LocalModel:
+        """The local model below, for its tokenizer; its weights are `wearing`'s to give."""
+        return self._shared.local
+
+    def generate(
+        self,
+        prompts: Sequence[list[dict[str, str]]],
+        decoding: Decoding,
+        *,
+        watch: Callable[[Sequence[int]], Any] | None = None,
+    ) -> list[Generated]:
+        """One completion for each list of messages, in their order; `watch` as in models/local.py."""
         with self._shared.wearing(self._key) as model:
-            return model.generate(prompts, decoding)
+            return model.generate(prompts, decoding, watch=watch)
 
     def marginal(
         self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding

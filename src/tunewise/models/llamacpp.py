@@ -9,6 +9,7 @@ llama.cpp's bindings open a port on 127.0.0.1 by themselves; it is shut with a r
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -32,19 +33,27 @@ SLOTS = 2
 """Prompts that are worked on at a time, each with its own context."""
 
 
+def _file(name: str) -> Path:
+    wanted = name.removeprefix(PREFIX)
+    path = gguf_path() if wanted == "smollm2" else Path(wanted).expanduser()
+    if not path.is_file():
+        raise ModelMistake(f"there is no GGUF file {path}", tip="gguf:smollm2, or gguf:PATH of a .gguf file")
+    return path
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What a GGUF model is, without loading it: name, hash, engine."""
+    return {"model": name, "weights": sha256(_file(name)), "engine": "llama.cpp"}
+
+
 class LlamaCpp:
     """A GGUF model in this process."""
 
     def __init__(self, name: str, *, threads: int | None = None) -> None:
         xllamacpp = need("xllamacpp", feature=f"the model {name}", extra="llamacpp")
-        import os
-
-        wanted = name.removeprefix(PREFIX)
-        path = gguf_path() if wanted == "smollm2" else Path(wanted).expanduser()
-        if not path.is_file():
-            raise ModelMistake(f"there is no GGUF file {path}", tip="gguf:smollm2, or gguf:PATH of a .gguf file")
+        path = _file(name)
         self.name = name
-        self.identity: dict[str, Any] = {"model": name, "weights": sha256(path), "engine": "llama.cpp"}
+        self.identity: dict[str, Any] = describe(name)
         cores = threads or len(os.sched_getaffinity(0))
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)

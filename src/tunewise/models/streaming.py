@@ -50,20 +50,23 @@ class Streaming:
 
     def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
         """As the model's own `generate`; a stopped prompt's completion is what there was of it."""
+        from tunewise.models.adapters import Worn
         from tunewise.models.llamacpp import LlamaCpp
         from tunewise.models.local import LocalModel
 
         if len(prompts) != len(self._listeners):
             return self._model.generate(prompts, decoding)
-        if isinstance(self._model, LocalModel):
-            model, listeners = self._model, self._listeners
-            done = model.generate(prompts, decoding, watch=lambda rows: _criteria(model, rows, listeners))
+        if isinstance(self._model, (LocalModel, Worn)):
+            local = self._model.local if isinstance(self._model, Worn) else self._model
+            listeners = self._listeners
+            done = self._model.generate(prompts, decoding, watch=lambda rows: _criteria(local, rows, listeners))
         elif isinstance(self._model, (Endpoint, LlamaCpp)):
             done = self._model.stream(prompts, decoding, self._listeners)
         else:
             done = self._model.generate(prompts, decoding)
         for listener, generated in zip(self._listeners, done, strict=True):
-            listener.tell(generated.text)
+            if not listener.stopped():
+                listener.tell(generated.text)
         return done
 
 

@@ -6,10 +6,12 @@
     book.py    EPUB, chapter by chapter as HTML
     mail.py    e-mail: .eml and Outlook's .msg, with what is attached
     pdf.py     PDF; lines.py: lines of a page → paragraphs and headings
+    columns.py columns that were written row by row
     scans.py   pages and files that are pictures; ocr.py: a picture → lines of text (the extra `ocr`)
     word.py    Word; numbering.py: its list numbers
     slides.py  PowerPoint
     sheets.py  Excel and OpenDocument sheets; tables.py: rows of cells → Markdown tables, CSV
+    charts.py  charts in Office files: the numbers behind them
     package.py the zip archives that Office files and books are, opened with care
     formats.py which module reads which file, and what a file that is not what its suffix says really is
     folder.py  a folder, read by child processes (child.py, worker.py) that may die without harm

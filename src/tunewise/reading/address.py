@@ -79,6 +79,17 @@ def reachable(address: str, *, private: bool) -> bool:
     return number.is_global and not number.is_reserved or (private and (number.is_private or number.is_loopback))
 
 
+def numeric(host: str, port: int, *, private: bool, look_up: Resolve = resolve) -> str:
+    """The one numeric address that may be connected to for a host; DataMistake when any of its addresses may not."""
+    found = list(look_up(host, port))
+    if not found or not all(reachable(address, private=private) for address in found):
+        raise DataMistake(
+            f"{host} is not an address of the public internet",
+            tip="save the page as a file, or allow addresses of your own network with --allow-private",
+        )
+    return found[0].partition("%")[0]
+
+
 def check(url: str) -> str:
     """The address as it is asked for; DataMistake unless it is http or https with a host and without a password."""
     parts = urlsplit(url.strip())
@@ -131,15 +142,9 @@ def _guarded(private: bool, look_up: Resolve, limits: Any) -> Any:
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             host = request.url.host
             port = request.url.port or (443 if request.url.scheme == "https" else 80)
-            found = list(look_up(host, port))
-            bad = [address for address in found if not reachable(address, private=private)]
-            if bad or not found:
-                raise DataMistake(
-                    f"{request.url}: {host} is not an address of the public internet",
-                    tip="save the page as a file, or allow addresses of your own network with --allow-private",
-                )
+            number = numeric(host, port, private=private, look_up=look_up)
             checked = httpx.Request(
-                request.method, request.url.copy_with(host=found[0].partition("%")[0]), headers=request.headers,
+                request.method, request.url.copy_with(host=number), headers=request.headers,
                 stream=request.stream, extensions={**request.extensions, "sni_hostname": host},
             )
             return super().handle_request(checked)

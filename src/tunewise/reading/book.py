@@ -64,7 +64,7 @@ def _contents(package: zipfile.ZipFile, names: set[str]) -> str:
             if root.get("full-path") in names:
                 return root.get("full-path")
     # Some converters forget the container; the list of contents is known by its suffix.
-    return next(name for name in sorted(names) if name.endswith(".opf"))
+    return min(name for name in names if name.endswith(".opf"))
 
 
 def _spine(contents: Any, path: str) -> list[str]:

@@ -100,11 +100,14 @@ def raised(text: str) -> str:
     return text
 
 
+_MOST_COLUMNS = 2000
+
+
 def grid(rows: Iterable[Sequence[tuple[str, int, int]]]) -> list[list[str]]:
     """Rows of (text, columns, rows) → cells in their columns.
 
     A cell over several rows is repeated in each: a row that is read alone keeps its label, and no value slips into
-    another column. A cell over several columns stands in the first.
+    another column. A cell over several columns stands in the first. Rows end after 2,000 columns.
     """
     result: list[list[str]] = []
     hanging: dict[int, tuple[str, int]] = {}
@@ -112,7 +115,8 @@ def grid(rows: Iterable[Sequence[tuple[str, int, int]]]) -> list[list[str]]:
         due, hanging = hanging, {}
         cells: list[str] = []
         pending = list(row)
-        while pending or any(column >= len(cells) for column in due):
+        furthest = max(due, default=-1)
+        while (pending or furthest >= len(cells)) and len(cells) < _MOST_COLUMNS:
             column = len(cells)
             if column in due:
                 text, left = due[column]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import statistics
+import struct
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +19,7 @@ FEATURE = "reading scanned pages and pictures"
 EXTRA = "ocr"
 MOST_PIXELS = 40_000_000
 """Pixels of one picture; a larger one is refused before it is unpacked."""
+_SMALLER = "save it at a lower resolution (300 points for an inch are enough)"
 _LONGEST_SIDE = 2400
 _LEAST_SURE = 0.5
 _UPSIDE_DOWN = 0.85
@@ -201,7 +203,9 @@ def open_picture(data: bytes) -> Any:
         raise DataMistake("the file is empty (0 bytes)", tip="copy it again from where it came from")
     try:
         picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "TIFF", "BMP", "WEBP"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataMistake(f"the picture has more than {MOST_PIXELS:,} pixels", tip=_SMALLER) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
         raise DataMistake("it is no picture, or it is damaged", tip="save it again as PNG") from error
     _fits(picture)
     return picture
@@ -211,7 +215,7 @@ def _fits(picture: Any) -> None:
     if picture.width * picture.height > MOST_PIXELS:
         raise DataMistake(
             f"the picture is {picture.width} × {picture.height} pixels, more than {MOST_PIXELS:,}",
-            tip="save it at a lower resolution (300 points for an inch are enough)",
+            tip=_SMALLER,
         )
 
 
@@ -224,5 +228,5 @@ def frames(picture: Any) -> Any:
             picture.seek(number)
             _fits(picture)
             yield ImageOps.exif_transpose(picture)
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error) as error:
             raise DataMistake(f"page {number + 1} of the picture is damaged", tip="save it again as PNG") from error

@@ -12,10 +12,11 @@ import math
 import re
 import statistics
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
+from tunewise.reading.columns import gutter, in_columns
 from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
 from tunewise.reading.scans import recognise_pages
@@ -39,7 +40,7 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
     pages: list[list[Line]] = []
     scanned: list[int] = []
     unread: list[int] = []
-    tables: dict[int, list[tuple[Any, Block]]] = {}
+    tables: list[int] = []
     try:
         outline = _outline(document)
         for index in range(len(document)):
@@ -54,11 +55,13 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
                 scanned.append(index + 1)
             pages.append(lines)
             if ruled and lines and len(tables) < _MOST_TABLE_PAGES:
-                tables[index] = []
+                tables.append(index)
         recognised = recognise_pages(document, scanned, tell)
         for number, seen in recognised.items():
-            # What little text a scanned page has (a stamp, a page number) stands on its picture too.
-            pages[number - 1] = seen or pages[number - 1]
+            # What little text a scanned page has (a stamp, a page number) stands on its picture too. A page with a
+            # few words and a logo is no scan: its own words are exact.
+            if sum(len(line.text) for line in seen) > 2 * sum(len(line.text) for line in pages[number - 1]):
+                pages[number - 1] = seen
         title = document.get_metadata_dict().get("Title", "") if document else ""
     finally:
         document.close()
@@ -82,7 +85,7 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None
         notes.append(f"{100 * unmapped // len(characters)} % of its characters have no Unicode meaning")
     pages = without_running_lines(pages)
     if tables:
-        _put_tables(data, password, pages, tables)
+        notes += _put_tables(data, password, pages, tables)
     blocks = blocks_of(pages, outline)
     return assemble(blocks, title=_title(title, blocks), notes=notes)
 
@@ -164,7 +167,11 @@ def _page(document: Any, index: int) -> tuple[list[Line], bool, bool]:
         ruled, pictures = _drawn(page, raw)
         count = textpage.count_chars()
         text = textpage.get_text_range(errors="replace") if count > 0 else ""
-        return _lines(text, textpage.raw, raw, index + 1), ruled, pictures
+        lines = _lines(text, textpage.raw, raw, index + 1)
+        place = None if ruled or page.get_rotation() else gutter(lines, list(_gaps(text, textpage.raw, raw)))
+        if place is not None:
+            lines = in_columns(_lines(text, textpage.raw, raw, index + 1, cut=place), place) or lines
+        return lines, ruled, pictures
     finally:
         textpage.close()
         page.close()
@@ -187,10 +194,36 @@ def _drawn(page: Any, raw: Any) -> tuple[bool, bool]:
     return horizontal >= 3 and vertical >= 2, pictures
 
 
-def _lines(text: str, page: Any, raw: Any, number: int) -> list[Line]:
+def _gaps(text: str, page: Any, raw: Any, cut: float | None = None) -> dict[tuple[float, float], int]:
+    """{(right end of a word, left end of the next): offset of the space between} of wide gaps within lines.
+
+    With `cut` only those around that place.
+    """
+    found = {}
+    one, two = raw.FS_RECTF(), raw.FS_RECTF()
+    for space in re.finditer(r"(?<=[^\s])[ \t\u3000]+(?=[^\s])", text):
+        before = raw.FPDFText_GetCharIndexFromTextIndex(page, space.start() - 1)
+        after = raw.FPDFText_GetCharIndexFromTextIndex(page, space.end())
+        if before < 0 or after < 0 or not raw.FPDFText_GetLooseCharBox(page, before, one):
+            continue
+        if not raw.FPDFText_GetLooseCharBox(page, after, two) or abs(one.bottom - two.bottom) > one.top - one.bottom:
+            continue
+        wide = two.left - one.right > max(0.9 * (one.top - one.bottom), 7.0)
+        if wide and (cut is None or one.right < cut < two.left):
+            # Rows of equal width end at equal places: the offset keeps them apart.
+            found[one.right + space.start() * 1e-7, two.left] = space.start()
+    return found
+
+
+def _lines(text: str, page: Any, raw: Any, number: int, cut: float | None = None) -> list[Line]:
+    """The lines of a page; with `cut` those that run across a gap around that place are parted there."""
     lines: list[Line] = []
     box, matrix = raw.FS_RECTF(), raw.FS_MATRIX()
     position = 0
+    if cut is not None:
+        for offset in _gaps(text, page, raw, cut).values():
+            # One sign for one sign: offsets stay what they are.
+            text = text[:offset] + "\n" + text[offset + 1 :]
     for piece in re.split("(\r\n|\r|\n)", text):
         start, position = position, position + len(piece)
         if not piece.strip():
@@ -248,25 +281,38 @@ def _bold(page: Any, char: int, raw: Any) -> bool:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _put_tables(data: bytes, password: str | None, pages: list[list[Line]], wanted: dict[int, Any]) -> None:
-    """Replace the lines inside each ruled table by one pipe table, where no word would be lost by it."""
+def _put_tables(data: bytes, password: str | None, pages: list[list[Line]], wanted: Iterable[int]) -> list[str]:
+    """Replace the lines inside each ruled table by one pipe table, where no word would be lost by it.
+
+    Returns notes: what kept it from doing so.
+    """
     import pdfplumber
 
     logging.getLogger("pdfminer").setLevel(logging.ERROR)
-    with pdfplumber.open(io.BytesIO(data), password=password or "") as plumber:
-        for index in wanted:
-            page = plumber.pages[index]
-            if page.rotation or index >= len(pages):
-                continue
-            left, top = page.bbox[0], page.bbox[3]
-            for table in page.find_tables():
-                rows = [[cell or "" for cell in row] for row in table.extract()]
-                filled = sum(bool(cell.strip()) for row in rows for cell in row)
-                if len(rows) < 2 or max(map(len, rows)) < 2 or filled * 2 < sum(map(len, rows)) or filled < 4:
-                    continue
-                x0, y0, x1, y1 = table.bbox
-                _swap(pages[index], (x0 + left - page.bbox[0], top - y1, x1, top - y0), rows, index + 1)
-            page.close()
+    try:
+        with pdfplumber.open(io.BytesIO(data), password=password or "") as plumber:
+            for index in wanted:
+                if index < len(pages):
+                    _tables_of(plumber.pages[index], pages[index], index + 1)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - pdfminer stumbles over damage that pdfium mends; its errors have no kind
+        return [f"its tables stand as plain lines: the file is damaged ({type(error).__name__})"]
+    return []
+
+
+def _tables_of(page: Any, lines: list[Line], number: int) -> None:
+    if page.rotation:
+        return
+    left, top = page.bbox[0], page.bbox[3]
+    for table in page.find_tables():
+        rows = [[cell or "" for cell in row] for row in table.extract()]
+        filled = sum(bool(cell.strip()) for row in rows for cell in row)
+        if len(rows) < 2 or max(map(len, rows)) < 2 or filled * 2 < sum(map(len, rows)) or filled < 4:
+            continue
+        x0, y0, x1, y1 = table.bbox
+        _swap(lines, (x0 + left - page.bbox[0], top - y1, x1, top - y0), rows, number)
+    page.close()
 
 
 def _swap(lines: list[Line], box: tuple[float, float, float, float], rows: list[list[str]], number: int) -> None:

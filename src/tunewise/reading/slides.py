@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tunewise.errors import DataMistake
+from tunewise.reading.charts import chart_text
 from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table, raised
 from tunewise.reading.package import DAMAGED, open_package, tree, without_entities
 
@@ -88,7 +89,7 @@ def _shape(shape: Any, depth: int) -> Iterator[str]:
         if table := _table(shape.table):
             yield table
     elif getattr(shape, "has_chart", False) and shape.has_chart:
-        yield from _chart(shape.chart)
+        yield from chart_text(shape.chart._chartSpace)
     elif (diagram := shape.element.find(f".//{{{_DIAGRAM}}}relIds")) is not None:
         if text := _diagram(shape, diagram):
             yield text
@@ -140,21 +141,6 @@ def _table(table: Any) -> str:
     if len(rows) == 1 or max(map(len, rows), default=0) == 1:
         return "\n".join(cell for row in rows for cell in row if cell)
     return pipe_table(rows)
-
-
-def _chart(chart: Any) -> Iterator[str]:
-    """The numbers behind a chart: a row for each category, a column for each series."""
-    if chart.has_title and chart.chart_title.has_text_frame and (text := one_line(chart.chart_title.text_frame.text)):
-        yield text
-    for plot in chart.plots:
-        series = list(plot.series)
-        names = [str(name) for name in plot.categories]
-        rows = [["", *(one_line(one.name) for one in series)]]
-        for place, name in enumerate(names):
-            values = [one.values[place] if place < len(one.values) else None for one in series]
-            rows.append([name, *("" if value is None else f"{value:.15g}" for value in values)])
-        if table := pipe_table(rows):
-            yield table
 
 
 def _diagram(shape: Any, relations: Any) -> str:

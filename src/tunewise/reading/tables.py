@@ -34,7 +34,8 @@ def table_blocks(rows: Sequence[Sequence[str]], *, page: int | None = None) -> l
             blocks.append(Block("\n".join(one_line(row[0]) for row in table if row[0]), page=page))
             continue
         # After an empty row a table may go on: its first row then holds values, not names.
-        if header and header[:2] == (left, width) and not captions and any(map(_NUMBER.fullmatch, table[0])):
+        valued = any(map(_NUMBER.fullmatch, table[0])) and not captions
+        if valued and header and header[0] == left and width <= header[1]:
             header[2].extend(table)
             blocks[-1] = Block(pipe_table(header[2]), page=page)
             continue
@@ -96,6 +97,8 @@ def read_csv(data: bytes, *, delimiter: str = "") -> Draft:
     if named:
         delimiter, text = named.group(1), text[named.end() :]
     rows = _rows(text, delimiter or _delimiter(text))
+    if not rows:
+        raise DataMistake("its cells are empty", tip="fill it or take it away")
     return assemble(table_blocks(rows))
 
 
@@ -126,6 +129,8 @@ def _delimiter(text: str) -> str:
         try:
             widths = Counter(map(len, _rows(text[:200_000], sign, 200)))
         except DataMistake:
+            continue
+        if not widths:
             continue
         width, count = max(widths.items(), key=lambda item: (item[0] > 1, item[1]))
         share = count / widths.total()

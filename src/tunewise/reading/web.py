@@ -17,6 +17,11 @@ from tunewise.reading.draft import Block, Draft, assemble, clean, grid, one_line
 from tunewise.reading.plain import decode
 
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_\-]+)", re.IGNORECASE)
+# A browser shows nothing for them, and lxml cannot write them.
+_CONTROLS = re.compile(
+    "[\x01-\x08\x0e-\x1f\x7f\ufffe\uffff]|&#(?:x0*[01]?[0-9a-f]|0*(?:[12]?[0-9]|3[01]))(?:;|(?![0-9a-f]))",
+    re.IGNORECASE,
+)
 _BLOCKS = frozenset((
     "address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dialog", "div", "dl", "dt",
     "fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "html", "li", "main", "nav", "ol", "p",
@@ -29,6 +34,8 @@ _SILENT = frozenset((
 ))
 _BOILERPLATE = frozenset(("nav", "footer", "aside", "form", "menu"))
 _DEEPEST = 400
+_LARGEST_ARTICLE = 4_000_000
+"""Characters of a page's source above which it is taken whole: to look for the article in it takes minutes."""
 _KEPT_SHARE = 0.6
 _MENU = 0.5
 """Share of letters in links from which a block is a menu."""
@@ -62,6 +69,7 @@ def _parsed(data: bytes, encoding: str = "") -> tuple[str, Any]:
     source = clean(data.decode(encoding, "replace") if encoding else _decode(data))
     # lxml refuses a declared encoding in a text that is already decoded.
     source = re.sub(r"^\s*<\?xml[^>]*\?>", "", source)
+    source = _CONTROLS.sub(" ", source)
     try:
         page = lxml.html.document_fromstring(source, parser=lxml.html.HTMLParser(encoding=None, huge_tree=True))
     except (ParserError, ValueError) as error:
@@ -96,6 +104,8 @@ def _article(source: str, blocks: list[Block], links: list[float]) -> list[Block
     lists and merged cells. It is cautious at both ends, so the blocks next to them are taken too until menus begin:
     blocks that are mostly links. Nothing between the ends is taken away.
     """
+    if len(source) > _LARGEST_ARTICLE:
+        return blocks
     import trafilatura
 
     # It reports every page without an article as an error; here that is one of two ways.
@@ -277,14 +287,19 @@ _ITEM = re.compile(r" *(?:- |\d{1,5}\. )")
 
 def _join_lists(blocks: list[Block], links: list[float]) -> tuple[list[Block], list[float]]:
     """Items of one list stand on neighbouring lines, so that the list stays one paragraph."""
-    joined: list[Block] = []
-    shares: list[float] = []
-    for block, share in zip(blocks, links, strict=True):
-        if joined and not block.level and _ITEM.match(block.text) and _ITEM.match(joined[-1].text):
-            before, more = len(joined[-1].text), len(block.text)
-            shares[-1] = (shares[-1] * before + share * more) / (before + more)
-            joined[-1] = Block(joined[-1].text + "\n" + block.text)
+    groups: list[list[int]] = []
+    before = False
+    for place, block in enumerate(blocks):
+        item = not block.level and bool(_ITEM.match(block.text))
+        if item and before:
+            groups[-1].append(place)
         else:
-            joined.append(block)
-            shares.append(share)
+            groups.append([place])
+        before = item
+    joined, shares = [], []
+    for group in groups:
+        one = blocks[group[0]]
+        joined.append(one if len(group) == 1 else Block("\n".join(blocks[place].text for place in group)))
+        letters = sum(len(blocks[place].text) for place in group)
+        shares.append(sum(links[place] * len(blocks[place].text) for place in group) / max(letters, 1))
     return joined, shares

@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tunewise.errors import DataMistake
+from tunewise.reading.charts import chart_text
 from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table, raised
 from tunewise.reading.numbering import Numbering
-from tunewise.reading.package import DAMAGED, open_package, without_entities
+from tunewise.reading.package import DAMAGED, open_package, tree, without_entities
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
+_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT = b"http://purl.oclc.org/ooxml/"
 _HEADING = re.compile(r"(?:heading|标题|標題|überschrift|titre|título)\s*([1-9])", re.IGNORECASE)
 _SKIPPED = frozenset(
@@ -62,12 +65,22 @@ def read_word(data: bytes) -> Draft:
     styles = {style.style_id: style for style in document.styles}
     numbering = Numbering(document)
     blocks = list(_walk(document.element.body, styles, numbering))
+    blocks.extend(_charts(document))
     blocks.extend(Block(f"[^{mark}]: {text}") for mark, text in notes.items())
     if not any(block.text.strip() for block in blocks):
         raise DataMistake(
             "the document holds no text (only pictures, or nothing)", tip="export it with its text, or take it away"
         )
     return assemble(blocks, title=_title(document, blocks))
+
+
+def _charts(document: Any) -> Iterator[Block]:
+    """The numbers of its charts, in the order of the text; what stands in them stands nowhere else."""
+    parts = document.part.rels
+    for chart in document.element.body.iter(_CHART):
+        relation = parts.get(chart.get(_ID) or "")
+        if relation is not None and not relation.is_external:
+            yield from map(Block, chart_text(tree(relation.target_part.blob)))
 
 
 def _open(data: bytes) -> Any:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-MEMORY = 2 << 30
-"""Bytes of address space of one child."""
+MEMORY = 1 << 30
+"""Bytes of data of one child. Its address space may be twice as large: libraries and their threads reserve much."""
 
 
 def main() -> None:
@@ -98,7 +98,8 @@ _DOES: dict[str, _Deed] = {"read": _read, "boxes": _boxes, "png": _png, "fetch":
 def _limit() -> None:
     import resource
 
-    for kind, value in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CORE, 0)):
+    limits = ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_AS, 2 * MEMORY), (resource.RLIMIT_CORE, 0))
+    for kind, value in limits:
         try:
             resource.setrlimit(kind, (value, value))
         except (OSError, ValueError):

@@ -53,11 +53,15 @@ def gate(comparison: Comparison, standing: Standing, needs: Needs) -> str:
     memory = max(cost.peak_memory_bytes, cost.train_memory_bytes) / 1e9
     minutes = update_seconds(standing.approach, cost) / 60
     hard = []
-    if needs.max_p95_seconds is not None and standing.seconds_p95 > needs.max_p95_seconds:
+    if needs.max_p95_seconds is not None and standing.approach.answers and not standing.seconds_p95:
+        hard.append(f"p95 latency is not told: ? > {needs.max_p95_seconds:g} s")
+    elif needs.max_p95_seconds is not None and standing.seconds_p95 > needs.max_p95_seconds:
         hard.append(f"p95 latency {standing.seconds_p95:.2f} s > {needs.max_p95_seconds:g} s")
     if needs.max_memory_gb is not None and memory > needs.max_memory_gb:
         hard.append(f"memory {memory:.2f} GB > {needs.max_memory_gb:g} GB")
-    if needs.max_update_minutes is not None and minutes > needs.max_update_minutes:
+    if needs.max_update_minutes is not None and (standing.approach.answers or standing.approach.endpoint):
+        hard.append(f"time to update a fact is not known: ? > {needs.max_update_minutes:g} min")
+    elif needs.max_update_minutes is not None and minutes > needs.max_update_minutes:
         hard.append(f"time to update a fact {minutes:.1f} min > {needs.max_update_minutes:g} min")
     if needs.citations_required and (share := cited_share(comparison, standing.approach.name)) < CITED:
         hard.append(f"answers with a verified citation {share:.2f} < {CITED:g}")

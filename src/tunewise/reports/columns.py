@@ -248,6 +248,9 @@ def _care(recommendation: Recommendation | None) -> list[Column]:
     parts = recommendation.assemblies if recommendation else {}
     front = recommendation.front if recommendation else {}
 
+    def whole(value: float) -> str:
+        return f"{value:,.0f}"
+
     def count(name: str) -> Callable[[Standing], Value]:
         def of(standing: Standing) -> Value:
             value = getattr(parts[standing.approach.name], name) if standing.approach.name in parts else None
@@ -268,7 +271,7 @@ def _care(recommendation: Recommendation | None) -> list[Column]:
         ("labels", Say("Labels", "标注"), Say(
             "Questions with answers that somebody had to write for it.", "需要人工写好答案的题目数。"), False),
     )
-    found = [Column(key, "care", label, explain, count(key), number, better, 21)
+    found = [Column(key, "care", label, explain, count(key), whole, better, 21)
              for key, label, explain, better in counted]
     found.append(Column(
         "front", "verdict", Say("On the front", "在前沿上"),

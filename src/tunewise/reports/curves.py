@@ -49,7 +49,7 @@ def learning(comparison: Comparison) -> Figure | None:
     at = top
     for i, cls, names, points in lines:
         body.append(svg.path([(x(a), y(b)) for a, b in points], f"curve {cls} s{i % 8}"))
-        if cls == "thick" and any(kept is names for _, other, kept, _ in lines if other == "thin"):
+        if cls == "thick" and any(kept == names for _, other, kept, _ in lines if other == "thin"):
             continue
         name = ", ".join(names)
         # The key stands where curves are not: at the upper right, in the colour and sign of the approach.
@@ -59,7 +59,8 @@ def learning(comparison: Comparison) -> Figure | None:
     ends = [(names, points[0][1], points[-1][1]) for _, cls, names, points in lines if cls == "thin"]
     ends = ends or [(names, points[0][1], points[-1][1]) for _, _, names, points in lines]
     takeaway = Say(
-        "; ".join(f"{listing(names).en} learned from a loss of {number(a)} to {number(b)}" for names, a, b in ends) +
+        "In training, " + "; ".join(f"the loss of {listing(names).en} went from {number(a)} to {number(b)}" for names,
+        a, b in ends) +
             ".",
         "；".join(f"{listing(names).zh} 的损失从 {number(a)} 降到 {number(b)}" if b < a else
                  f"{listing(names).zh} 的损失从 {number(a)} 变为 {number(b)}" for names, a, b in ends) + "。",

@@ -18,10 +18,12 @@ from typing import Any
 from tunewise.nouns import Comparison, Needs, Recommendation, to_json
 from tunewise.reports import decision, plots, story, tables
 from tunewise.reports.curves import learning
+from tunewise.reports.earlier import against_baseline
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
-from tunewise.reports.volume import cost_by_volume
+from tunewise.reports.timeline import timeline
+from tunewise.reports.volume import cost_by_volume, cost_table
 from tunewise.reports.words import Say, number, percent, points, sureness
 
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
@@ -189,7 +191,9 @@ def _figures(comparison: Comparison, recommendation: Recommendation | None, need
         plots.forest(comparison, recommendation, needs),
         plots.outcomes(comparison, recommendation),
         cost_by_volume(comparison, recommendation, needs),
+        cost_table(recommendation),
         learning(comparison),
+        timeline(comparison),
         plots.needs_dots(comparison, recommendation),
         tables.heat(comparison, recommendation),
     ]
@@ -266,11 +270,13 @@ def html(
     language: str = "en",
     needs: Needs | None = None,
     command: str = "",
+    baseline: Mapping[str, Any] | None = None,
 ) -> str:
     """The whole report as one HTML page with everything inside; it opens in `language`, the other is a click away.
 
     `needs` adds the money per 1,000 answers, the plot of cost by volume and the margin (without it: those kept in the
-    comparison's identity under "needs"); `command` is shown as the way to make this report again.
+    comparison's identity under "needs"); `command` is shown as the way to make this report again. `baseline` is the
+    JSON of the comparison with an earlier report (docs/report-schema.md) and is shown under the answer.
     """
     needs = story.needs_of(comparison, needs)
     language = "zh" if language.lower().startswith("zh") else "en"
@@ -288,7 +294,7 @@ def html(
         "script": script,
         "data": embed(embedded(comparison, recommendation.choice if recommendation else None)),
         "title": escape(story.headline(comparison, recommendation).in_(language).rstrip(".。") + " · Tunewise"),
-        "answer": answer(comparison, recommendation, needs),
+        "answer": answer(comparison, recommendation, needs) + (against_baseline(baseline) if baseline else ""),
         "table": tables.approaches_table(comparison, recommendation),
         "figures": _figures(comparison, recommendation, needs),
         "method": method(comparison, recommendation, needs, command),

@@ -62,7 +62,8 @@
   }
 
   // ---- the list: only what is in view is in the page
-  const template = () => `minmax(15rem, 3.4fr) 6.8rem repeat(${names.length}, minmax(4.2rem, 1fr))`;
+  const narrow = matchMedia("(max-width: 640px)");
+  const template = () => narrow.matches ? `minmax(9rem, 1fr) repeat(${names.length}, 3.1rem)` : `minmax(15rem, 3.4fr) 6.8rem repeat(${names.length}, minmax(4.2rem, 1fr))`;
   function line(position) {
     const question = state.list[position], node = make("div", "row");
     node.id = "row-" + position;
@@ -203,7 +204,7 @@
     for (const key of ["right", "wrong"]) { options($(key), names.map((name, index) => [String(index), name]), say("any", "不限")); $(key).parentElement.hidden = names.length < 2; }
     $("of").textContent = names.length > 1 ? say(" of ", "：") + failing() : "";
     heads.style.gridTemplateColumns = template();
-    rows.style.minWidth = heads.style.minWidth = 22.8 + 4.7 * names.length + "rem";
+    rows.style.minWidth = heads.style.minWidth = (narrow.matches ? 9.4 + 3.5 * names.length : 22.8 + 4.7 * names.length) + "rem";
     heads.replaceChildren(make("span", "", say("Question", "题目")), make("span", "", say("Need · kind", "需求 · 题型")), ...names.map((name) => { const head = make("span", "", name); head.title = name; return head; }));
     for (const head of heads.children) head.setAttribute("role", "columnheader");
   }
@@ -227,6 +228,7 @@
   matrix.addEventListener("keydown", keys);
   document.addEventListener("language", () => { controls(); filter(true); });
   addEventListener("resize", draw);
+  narrow.addEventListener("change", () => { controls(); draw(); });
   $("browser").hidden = false;
 })();
 setLanguage(recall("language") || root.dataset.language);

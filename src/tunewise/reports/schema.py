@@ -98,5 +98,9 @@ def as_json(
         "self_test": plain(comparison.null),
         "identity": plain(comparison.identity),
         "notes": plain(comparison.notes),
+        "strata": {key: [comparison.questions[place].id for place in places]
+                   for key, places in comparison.places.items()},
+        "learning": plain(comparison.curves),
+        "freshness": plain(comparison.freshness),
         **evidence(comparison),
     }

@@ -159,6 +159,10 @@ def label_places(
             (0, low - y + 15, "middle"),
             (12, 34, "start"),
             (-12, 34, "end"),
+            (6, -24, "start"),
+            (-6, -24, "end"),
+            (6, -40, "start"),
+            (6, -56, "start"),
         ):
             start = x + dx - {"start": 0, "middle": wide / 2, "end": wide}[anchor]
             box = (start, y + dy - 11, start + wide, y + dy + 3)

@@ -73,10 +73,15 @@ def _cell(column: Column, standing: Standing, best: float | None, group_first: b
         and column.group != "verdict"
     )
     classes = " ".join(
-        filter(None, ["num" if column.group != "verdict" else "", "top" if top else "", "first" if group_first else ""])
+        filter(None, ["num" if column.group != "verdict" else "", "top" if top else "", "first" if group_first else "",
+                      "minor" if column.rank >= MINOR else ""])
     )
     mark = f'<span class="sr">{both(Say("best of the column: ", "本列最佳："))}</span>' if top else ""
     return f'<td class="{classes}" data-sort="{"" if sort is None else repr(sort)}">{mark}{body}</td>'
+
+
+MINOR = 13
+"""Rank from which on a column is left out on paper, which has no scrolling."""
 
 
 def approaches_table(comparison: Comparison, recommendation: Recommendation | None) -> str:
@@ -100,7 +105,7 @@ def approaches_table(comparison: Comparison, recommendation: Recommendation | No
             else Say("", "")
         )
         tip = Say(c.explain.en + way.en, c.explain.zh + way.zh)
-        classes = "first" if c.key in firsts else ""
+        classes = " ".join(filter(None, ["first" if c.key in firsts else "", "minor" if c.rank >= MINOR else ""]))
         heads.append(
             f'<th scope="col" class="{classes}" aria-sort="none">'
             f'<button type="button" aria-describedby="tip-{escape(c.key)}">'

@@ -12,7 +12,7 @@ from tunewise.nouns import Bill, Comparison, Needs, Recommendation
 from tunewise.reports import decision, story, svg
 from tunewise.reports.plots import Figure
 from tunewise.reports.tables import both
-from tunewise.reports.words import Say, rough, tick, usable
+from tunewise.reports.words import Say, listing, rough, tick, usable
 
 
 def cost_lines(comparison: Comparison, recommendation: Recommendation) -> list[tuple[int, Bill]]:
@@ -64,7 +64,8 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
     low, high = min(100.0, needs.answers_per_month or 100.0), max(1e6, needs.answers_per_month * 10.0)
     if not lines or max(at(c, high) for c in lines) <= 0:
         return None
-    w, h, left, right, top, bottom = 560, 400, 52, 128, 26, 52
+    w, h, left, top, bottom = 560, 400, 52, 26, 52
+    right = 36 + min(220.0, max(svg.text_width(line.name) for line in lines))
     top_cost = max(at(c, high) for c in lines)
     least = max(min((at(c, low) for c in lines if at(c, low) > 0), default=top_cost / 1e4), top_cost / 1e5)
     x = svg.logarithmic(low, high, left, w - right)
@@ -138,12 +139,14 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
         "Rings: break-even.",
         "构建、更新与作答合计，货币同价格表。浅色：被排除或差于最佳。圆圈：盈亏平衡点。",
     )
-    return Figure("volume", takeaway, what, svg.svg(w, h, takeaway, body) + _table(recommendation))
+    return Figure("volume", takeaway, what, svg.svg(w, h, takeaway, body))
 
 
-def _table(recommendation: Recommendation) -> str:
+def cost_table(recommendation: Recommendation | None) -> Figure | None:
     """The costs at three volumes as numbers, and where each approach is cheaper than the choice, or that it never
     is."""
+    if recommendation is None or not recommendation.bills:
+        return None
     turn = {one.other: decision.even(one) for one in recommendation.break_even}
     heads = "".join(f'<th scope="col">{volume:,}</th>' for volume in recommendation.volumes)
     rows = []
@@ -155,6 +158,17 @@ def _table(recommendation: Recommendation) -> str:
         rows.append(f'<tr{" class=chosen" if chosen else ""}><th scope="row"><bdi>{escape(line.name)}</bdi></th>{cells}'
                     f'<td class="turn">{both(said)}</td></tr>')
     first, last = Say("Answers a month", "每月作答数"), Say("Than the recommended one", "与推荐方案相比")
-    return (f'<div class="scroll" role="region" tabindex="0" aria-label="{first.en}" data-aria-label-en="{first.en}" '
+    never = [one.other for one in recommendation.break_even if one.volume is None]
+    cheap = [one.other for one in recommendation.break_even if one.volume is not None]
+    takeaway = Say("What each costs, at a tenth of your volume, at yours, and at ten times as much.",
+                   "各方案在十分之一、当前及十倍用量时的成本。")
+    if recommendation.choice:
+        takeaway = Say(
+            f"Cheaper than {recommendation.choice} at some volume: {listing(cheap).en}; never: {listing(never).en}.",
+            f"在某些用量下比 {recommendation.choice} 便宜：{listing(cheap).zh}；从不：{listing(never).zh}。")
+    what = Say("Total cost over the months, at three volumes; the volume at which it turns.", "三种用量下的总成本，"
+        "及转折点。")
+    body = (f'<div class="scroll" role="region" tabindex="0" aria-label="{first.en}" data-aria-label-en="{first.en}" '
             f'data-aria-label-zh="{first.zh}"><table class="money"><thead><tr><th scope="col">{both(first)}</th>{heads}'
             f'<th scope="col">{both(last)}</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
+    return Figure("money", takeaway, what, body)

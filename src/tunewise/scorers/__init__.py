@@ -107,12 +107,12 @@ def score(
     """
     text = "" if answer.error is not None else answer.text
     refused = answer.refused and answer.error is None
-    scores: dict[str, float] = {}
+    # First, because it refuses rules that nobody could read.
+    scores = form_scores(text, question.rules)
     if question.answerable and question.answers:
         scores |= text_scores(text, question.answers, language=question.language, refused=refused)
         scores |= overlap_scores(text, question.answers, language=question.language, refused=refused)
         scores |= value_scores(question, text, refused=refused)
-    scores |= form_scores(text, question.rules)
     scores |= style_scores(text, question.rules)
     required = dict(question.rules).get("terms", ())
     scores |= terms_scores(

@@ -69,8 +69,9 @@ def unknown_names(text: str, sources: Sequence[str]) -> list[str]:
     missing = []
     for name in names_in(text):
         plain = fold(name).removesuffix("'s").removesuffix("’s")
-        # Words of an alphabet end at word ends; Chinese needs no ends.
-        pattern = rf"(?<![^\W{CJK}]){re.escape(plain)}(?![^\W{CJK}])" if plain.isascii() else re.escape(plain)
+        # Words of an alphabet end at word ends, and "Thursdays" is a Thursday; Chinese needs no ends.
+        stem = plain[:-1] if len(plain) > 3 and plain.endswith("s") else plain
+        pattern = rf"(?<![^\W{CJK}]){re.escape(stem)}s?(?![^\W{CJK}])" if plain.isascii() else re.escape(plain)
         if not re.search(pattern, known):
             missing.append(name)
     return missing

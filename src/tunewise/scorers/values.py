@@ -143,6 +143,7 @@ class _Wanted:
     tolerance: float
     dimension: str
     factor: float
+    scale: float = 1.0
 
 
 @lru_cache(maxsize=4096)
@@ -167,7 +168,7 @@ def _wanted_number(rule: str, gold: str) -> _Wanted:
         margin = abs(value) * float(tolerance.rstrip("%")) / 100
     else:
         margin = float(tolerance) * scale * factor
-    return _Wanted(value, margin + abs(value) * 1e-9, dimension, factor)
+    return _Wanted(value, margin + abs(value) * 1e-9, dimension, factor, scale)
 
 
 def number_faults(value: Any) -> list[str]:
@@ -205,19 +206,23 @@ def number_right(text: str, wanted: _Wanted, question: str) -> bool:
             continue
         # "24" where "24 months" is wanted: a bare number is one of the wanted unit.
         value = one.value * (wanted.factor if wanted.dimension and not one.dimension else 1)
-        if abs(value - wanted.value) <= wanted.tolerance:
+        # And "1,496.5" where millions are wanted is one of a table in millions.
+        if any(abs(read - wanted.value) <= wanted.tolerance for read in (value, value * wanted.scale)):
             return True
     return False
 
 
 # ------------------------------------------------------------------------------------------------ lists
 
-_SEPARATOR = re.compile(r"\s*(?:[,;，；、\n•]|(?:^|\n)\s*[-*]\s|\b(?:and|or)\b|以及|[和及与])\s*")
+# The comma of "73,260" and the "and" of "time-and-material" separate nothing.
+_SEPARATOR = re.compile(
+    r"\s*(?:(?<!\d),|,(?!\d)|[;，；、\n•]|(?:^|\n)\s*[-*]\s|(?<=\s)(?:and|or)(?=\s)|以及|[和及与])\s*"
+)
 
 
 def items_of(text: str) -> list[str]:
     """The items of a list in running text or on lines of their own."""
-    parts = _SEPARATOR.split(re.sub(r"(?m)^\s*(?:[-*•]|\d+[.)、])\s*", "\n", text))
+    parts = _SEPARATOR.split(re.sub(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)、](?!\d))\s*", "\n", text))
     return [part.strip(" .。:：") for part in parts if tokens(part)]
 
 

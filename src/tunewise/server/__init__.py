@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _needed() -> None:
-    for module in ("fastapi", "uvicorn", "jinja2", "multipart", "prometheus_client", "nh3"):
+    for module in ("fastapi", "uvicorn", "jinja2", "multipart", "prometheus_client"):
         need(module, feature="tunewise serve", extra="serve")
 
 

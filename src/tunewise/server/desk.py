@@ -60,6 +60,10 @@ class Done:
     content: str
 
 
+TURNS = 3
+"""Earlier turns that a model gets to read, for approaches that let it understand follow-up questions itself."""
+
+
 @dataclass(slots=True, eq=False)
 class Order:
     """One question in the queue, and the way back to whoever waits for it."""
@@ -70,6 +74,7 @@ class Order:
     question: str
     deadline: float
     loop: asyncio.AbstractEventLoop
+    history: tuple[tuple[str, str], ...] = ()
     events: asyncio.Queue[Delta | Done | Exception] = field(default_factory=asyncio.Queue)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -126,9 +131,12 @@ class Desk:
             raise Unknown(f"there is no approach {approach!r}" if approach else "no approach is ready to answer")
         if max_new_tokens is not None and max_new_tokens < chosen.decoding.max_new_tokens:
             chosen = replace(chosen, decoding=replace(chosen.decoding, max_new_tokens=max_new_tokens))
-        alone = understood(question, [text for role, text in history if role == "user"])
+        turns = _turns(history)
+        how = chosen.retrieval.follow_up
+        alone = understood(question, [asked for asked, _ in turns]) if how == "join" else question
         order = Order(
-            secrets.token_hex(12), asker, chosen, alone, time.monotonic() + self.seconds, asyncio.get_running_loop()
+            secrets.token_hex(12), asker, chosen, alone, time.monotonic() + self.seconds, asyncio.get_running_loop(),
+            history=turns[-TURNS:] if how == "rewrite" else (),
         )
         with self._change:
             if self._closing or self._inside >= self.queue:
@@ -227,7 +235,7 @@ class Desk:
             for order in orders
         ]
         asked = [
-            Asked(order.question, order.asker.groups, listener)
+            Asked(order.question, order.asker.groups, listener, order.history)
             for order, listener in zip(orders, listeners, strict=True)
         ]
         try:
@@ -246,9 +254,20 @@ class Desk:
             return
         for order, listener, answer in zip(orders, listeners, answers, strict=True):
             text = content(approach, answer, order.question)
-            if rest := text.removeprefix(listener.told):
-                order.tell(Delta(rest))
+            if len(text) > len(listener.told) and text.startswith(listener.told):
+                order.tell(Delta(text[len(listener.told) :]))
             if order.stopped():
                 continue
             self.counts["done"] += 1
             order.tell(Done(order.id, answer, approach, order.question, text))
+
+
+def _turns(history: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """(question, answer) pairs of the (role, text) messages of a conversation; a question without answer has ""."""
+    turns: list[tuple[str, str]] = []
+    for role, text in history:
+        if role == "user":
+            turns.append((text, ""))
+        elif role == "assistant" and turns:
+            turns[-1] = (turns[-1][0], text)
+    return tuple(turns)

@@ -7,6 +7,7 @@ is on the disk. Knows nothing about HTTP. Keys and session tokens are kept as SH
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tunewise.errors import DataMistake, DiskFull, Failed
+from tunewise.errors import DataMistake, DiskFull, Failed, need
 from tunewise.server import audit as chain
 from tunewise.server import tables as t
 from tunewise.server.entries import Key, Rating, Turn, Upload
@@ -39,7 +40,11 @@ def now() -> str:
 def state_url(root: Path, database: str | None) -> str:
     """Where a project's state is kept: as set, else a SQLite file in the project's folder."""
     if database:
-        return database
+        # Without a driver's name SQLAlchemy 2.0 would look for another one than 2.1 does.
+        url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", database)
+        if url.startswith("postgresql+psycopg"):
+            need("psycopg", feature="a PostgreSQL database", extra="postgres")
+        return url
     project_folder(root).mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{project_folder(root) / 'server.sqlite'}"
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from tunewise.errors import DataMistake
-from tunewise.server.pages.doors import Editor, PageRoute, Reader
-from tunewise.server.pages.render import mistake, page, wants_piece
+from tunewise.errors import TunewiseError
+from tunewise.jobs.examples import load_example
+from tunewise.server.pages.doors import Admin, Editor, PageRoute, Reader, Shut
+from tunewise.server.pages.render import language_of, page, wants_piece
 from tunewise.server.principals import Principal
 
 if TYPE_CHECKING:
@@ -37,22 +38,31 @@ def router(house: House) -> APIRouter:
         request: Request, asker: Editor, files: list[UploadFile], groups: Annotated[str, Form()] = "",
         find: Annotated[str, Form()] = "",
     ) -> Response:
-        refused = []
+        refused: list[TunewiseError] = []
         for file in files:
             try:
                 house.intake.upload(asker, file.filename or "", file.file, _named(groups))
-            except DataMistake as error:
-                refused.append((file.filename or "", error))
+            except TunewiseError as error:
+                refused.append(error)
+        if refused:
+            # The script sends files one by one; without it several may come, and the first that is refused is told.
+            raise refused[0]
         if not wants_piece(request):
             return RedirectResponse("/documents", status_code=303)
-        if refused and len(refused) == len(files) == 1:
-            return mistake(request, refused[0][1], who=asker)
         return page(request, "documents-list.html", who=asker, **_listed(house, asker, find))
 
     @routes.post("/documents/delete")
     def delete(request: Request, asker: Editor, document: Annotated[str, Form()]) -> Response:
-        house.intake.remove(asker, document)
+        if not house.intake.remove(asker, document):
+            raise Shut(404)
         return _after(request, house, asker)
+
+    @routes.post("/example")
+    def try_example(request: Request, asker: Admin) -> Response:
+        count = load_example(house.project, language=language_of(request))
+        house.state.audit_line(asker.name, "example", "", {"documents": count})
+        house.intake.reread(asker)
+        return RedirectResponse("/documents", status_code=303)
 
     @routes.post("/documents/reread")
     def reread(request: Request, asker: Editor) -> Response:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tunewise.errors import TunewiseError
 from tunewise.jobs import rating
-from tunewise.jobs.compare import last
 from tunewise.jobs.rating import Judgement, Session
 from tunewise.server.pages.doors import Admin, PageRoute, Reader, Shut
 from tunewise.server.pages.render import page, wants_piece
@@ -30,8 +28,9 @@ def router(house: House) -> APIRouter:
     @routes.get("/rate")
     def overview(request: Request, asker: Reader) -> Response:
         said = _said(house)
+        approaches = rating.compared(house.project) if asker.is_admin else []
         return page(
-            request, "rate.html", who=asker, place="rate", approaches=_compared(house) if asker.is_admin else [],
+            request, "rate.html", who=asker, place="rate", approaches=approaches,
             sessions=[_summary(one, said, asker) for one in rating.sessions(house.project) if _may(house, asker, one)],
         )
 
@@ -69,14 +68,6 @@ def router(house: House) -> APIRouter:
         return page(request, "rate-pair.html", who=asker, **_shown(house, asker, one))
 
     return routes
-
-
-def _compared(house: House) -> list[str]:
-    """Names of the approaches in the last comparison; none when there is none that still holds."""
-    try:
-        return [standing.approach.name for standing in last(house.project).comparison.standings]
-    except TunewiseError:
-        return []
 
 
 def _session(house: House, asker: Principal, id: str) -> Session:

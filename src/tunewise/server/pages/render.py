@@ -21,7 +21,6 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from tunewise import __version__
-from tunewise.errors import DataMistake, TunewiseError
 
 if TYPE_CHECKING:
     from tunewise.server.principals import Principal
@@ -140,17 +139,6 @@ def page(
     """
     headers = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin"}
     return HTMLResponse(render(request, template, who=who, **values), status_code=status, headers=headers)
-
-
-def mistake(
-    request: Request, error: TunewiseError, *, who: Principal | None, status: int = 400
-) -> HTMLResponse:
-    """An error as a piece of a page: the cause and the way out."""
-    faults = error.faults if isinstance(error, DataMistake) else ()
-    return page(
-        request, "mistake.html", who=who, status=status,
-        error={"message": error.message, "tip": error.tip, "faults": faults},
-    )
 
 
 def wants_piece(request: Request) -> bool:

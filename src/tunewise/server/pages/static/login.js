@@ -5,7 +5,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const wrong = document.getElementById("wrong");
   wrong.hidden = true;
-  const response = await fetch("/v1/session", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key: form.key.value.trim() }) });
+  const response = await fetch("/v1/session", { method: "POST", body: new URLSearchParams({ key: form.key.value.trim() }) });
   if (response.ok) location.assign(form.dataset.to);
   else { wrong.hidden = false; form.key.select(); }
 });

@@ -10,9 +10,10 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (!document.querySelector("#judging .htmx-request")) button.click();
 });
-document.addEventListener("htmx:configRequest", (event) => {
-  if ("seconds" in event.detail.parameters) event.detail.parameters.seconds = ((performance.now() - since) / 1000).toFixed(1);
-});
+document.addEventListener("click", (event) => {
+  const seconds = event.target.closest("#judging button[name=choice]")?.form.elements.seconds;
+  if (seconds) seconds.value = ((performance.now() - since) / 1000).toFixed(1);
+}, true);
 document.addEventListener("htmx:afterSwap", () => {
   since = performance.now();
   // The next question is read out, and Tab goes on from it.

@@ -1,0 +1,243 @@
+"""PowerPoint, Excel, CSV, e-books, e-mail and scans: whole text, exact pages, and a reason for what cannot be read."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+
+from sample_files import (
+    CHINESE,
+    ENGLISH,
+    book,
+    mail,
+    outlook,
+    packed,
+    pdf,
+    read,
+    refused,
+    repacked,
+    sheet,
+    slides,
+    word,
+)
+from tunewise.errors import DataMistake, MissingExtra
+from tunewise.reading import ocr, page_boxes, read_file
+from tunewise.reading.tables import table_blocks
+
+
+def test_slides_are_pages(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.pptx", slides())
+    assert [(h.level, h.title) for h in document.headings] == [(1, "Returns 退货"), (1, "Sales")]
+    assert [page.number for page in document.pages] == [1, 2] and document.title == "Returns 退货"
+    first, second = (document.text[page.start : page.end] for page in document.pages)
+    assert "Send it back\nKeep the receipt\n\n| Part | Price |\n| --- | --- |\n| Lid | 4 |\n| Body | 30 |" in first
+    assert first.strip().endswith("Notes: Say it slowly.")
+    assert "|  | Kettles |\n| --- | --- |\n| 2024 | 120 |\n| 2025 | 135.5 |" in second and "In a group" in second
+
+
+def test_sheets_are_pages_and_their_tables_markdown(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.xlsx", sheet())
+    assert document.text == (
+        "Fees\n\nFees of 2025\n\n| Item | Fee | Share | From |\n| --- | --- | --- | --- |\n"
+        "| Lid | 4 | 12.5% | 2025-06-01 |\n| 壶身 | 30.5 |  |  |\n| Cord | 7 |  |  |\n\n"
+        "Both\n\na\nb\n\n| Year | Kettles |\n| --- | --- |\n| 2025 | 1 |\n| 2025 | 2 |"
+    )
+    assert [page.number for page in document.pages] == [1, 2]
+
+
+def test_tables_of_a_sheet_are_told_apart() -> None:
+    rows = [["Title", "", ""], ["a", "b", ""], ["1", "2", ""], ["", "", ""], ["3", "4", ""], ["", "", ""],
+            ["c", "d", "e"], ["x", "y", "z"]]
+    assert [block.text for block in table_blocks(rows)] == [
+        "Title", "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |", "| c | d | e |\n| --- | --- | --- |\n| x | y | z |",
+    ]
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+def test_csv_of_any_kind(tmp_path: Path, sign: str, encoding: str) -> None:
+    text = f'产品{sign}保修期限（年）\n水壶{sign}两年\n"{sign}壶盖"{sign}一年\n\n配件{sign}不保修\n'
+    cell = f"{sign}壶盖".strip().replace("|", "\\|")
+    assert read(tmp_path, "a.csv", text.encode(encoding)).text == (
+        f"| 产品 | 保修期限（年） |\n| --- | --- |\n| 水壶 | 两年 |\n| {cell} | 一年 |\n| 配件 | 不保修 |"
+    )
+
+
+def test_csv_oddities(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", "sep=;\na;b\n1;2").text == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert read(tmp_path, "a.tsv", "a\tb,c\n1\t2").text == "| a | b,c |\n| --- | --- |\n| 1 | 2 |"
+    assert read(tmp_path, "b.csv", 'one\n"two\nlines"\n').text == "one\ntwo lines"
+    assert "empty" in refused(tmp_path, "c.csv", b" \n").message
+    assert "3,000,000 cells" in refused(tmp_path, "d.csv", b"a" + b"," * 3_000_001).message
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("この製品の保証期間は購入日から二年間です。お客様は三十日以内に返品できます。", "cp932"),
+        ("この製品の保証期間は購入日から二年間です。お客様は三十日以内に返品できます。", "euc_jp"),
+        ("이 제품의 보증 기간은 구입일로부터 이년입니다. 삼십일 이내에 반품하실 수 있습니다.", "cp949"),
+    ],
+)
+def test_japanese_and_korean_encodings(tmp_path: Path, text: str, encoding: str) -> None:
+    assert read(tmp_path, "a.txt", text.encode(encoding)).text == text
+
+
+# ------------------------------------------------------------------------------------------------ books and mail
+
+
+def test_books_follow_their_spine(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.epub", book())
+    assert document.title == "The book of kettles" and [h.title for h in document.headings] == ["Returns", "保修"]
+    assert document.text == f"Returns\n\n{ENGLISH}\n\n保修\n\n{CHINESE}"
+    notes: list[str] = []
+    opf = (
+        '<package><manifest><item id="a" href="one.xhtml" media-type="application/xhtml+xml"/>'
+        '<item id="b" href="../../../etc/passwd" media-type="text/html"/></manifest>'
+        '<spine><itemref idref="b"/><itemref idref="a"/></spine></package>'
+    )
+    assert read(tmp_path, "b.epub", book(opf=opf), notes=notes).text.startswith("Returns")
+    assert notes == ["its part ../../etc/passwd is missing"]
+
+
+def test_books_that_cannot_be_read(tmp_path: Path) -> None:
+    locked = repacked(book(), lambda name, content: content)
+    with_lock = {"META-INF/encryption.xml": '<encryption><CipherReference URI="O/one.xhtml"/></encryption>'}
+    target = io.BytesIO(locked)
+    with zipfile.ZipFile(target, "a") as package:
+        for name, content in with_lock.items():
+            package.writestr(name, content)
+    assert "DRM" in refused(tmp_path, "a.epub", target.getvalue()).message
+    assert "no e-book" in refused(tmp_path, "b.epub", packed({"a.txt": "x"})).message
+    assert "no text" in refused(tmp_path, "c.epub", book({"a.xhtml": "<img src='a.png'/>"})).message
+
+
+def test_mail_with_its_attachments(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.eml", mail())
+    assert document.title == "退货 of the kettle"
+    assert document.text == (
+        "退货 of the kettle\n\nFrom: Ann Bell <ann@kettle.test>\nTo: house@kettle.test\n"
+        f"Date: Sat, 01 Nov 2025 10:00:00 +0000\n\nDear house,\n\n{ENGLISH}\n\nAttachment: fees.csv\n\n"
+        "| Part | Price |\n| --- | --- |\n| Lid | 4 |"
+    )
+
+
+def test_mail_in_mail_and_damaged_attachments(tmp_path: Path) -> None:
+    import email
+    from email.message import EmailMessage
+
+    outer = EmailMessage()
+    outer["Subject"] = "Fwd"
+    outer.set_content("See below.")
+    outer.add_attachment(email.message_from_bytes(mail()))
+    outer.add_attachment(b"PK cut", maintype="application", subtype="octet-stream", filename="a.docx")
+    notes: list[str] = []
+    document = read(tmp_path, "a.eml", outer.as_bytes(), notes=notes)
+    assert "See below." in document.text and ENGLISH in document.text and "| Lid | 4 |" in document.text
+    assert len(notes) == 1 and notes[0].startswith("its attachment 'a.docx' could not be read: the file is damaged")
+
+
+def test_mail_in_old_encodings(tmp_path: Path) -> None:
+    data = b"Subject: =?gb2312?B?" + b"zsTUwg==" + b"?=\r\nContent-Type: text/plain; charset=gb2312\r\n\r\n"
+    assert CHINESE in read(tmp_path, "a.eml", data + CHINESE.encode("gb18030")).text
+    html = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<p>Fee: <b>5</b> euros</p><script>bad()</script>"
+    assert read(tmp_path, "b.eml", html).text == "x\n\nFee: 5 euros"
+    assert "no e-mail" in refused(tmp_path, "c.eml", b"just words").message
+
+
+def test_outlook_messages(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.msg", outlook())
+    assert document.title == "Kettle 水壶"
+    assert document.text == f'Kettle 水壶\n\nFrom: "Ann Bell" <ann@kettle.test>\n\n{ENGLISH}'
+    assert "damaged" in refused(tmp_path, "b.msg", outlook()[:1500]).message
+    assert "no Outlook message" in refused(tmp_path, "c.msg", b"Subject: x").message
+
+
+# ------------------------------------------------------------------------------------------------ mislabelled
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "what"),
+    [
+        ("a.docx", sheet, "an Excel file"), ("a.xlsx", slides, "a PowerPoint file"), ("a.pptx", mail, "zip archive"),
+        ("a.txt", lambda: pdf([ENGLISH]), "a PDF"), ("a.docx", lambda: pdf([ENGLISH]), "a PDF"),
+        ("a.md", sheet, "zip archive"), ("a.xls", lambda: b"<html><table>", "an HTML page"),
+        ("a.pdf", lambda: b"<!doctype html><p>x", "an HTML page"), ("a.csv", outlook, "old Office file"),
+        ("a.html", lambda: b"\x89PNG\r\n\x1a\n", "a PNG picture"), ("a.txt", lambda: b"{\\rtf1 x}", "an RTF file"),
+        ("a.txt", lambda: b"\x7fELF" + b"x" * 99, "a program"), ("a.epub", lambda: word(lambda d: None), "a Word file"),
+    ],
+)
+def test_mislabelled_files_are_named(tmp_path: Path, name: str, make, what: str) -> None:
+    assert what in refused(tmp_path, name, make()).message
+
+
+def test_macros_and_passwords_are_named(tmp_path: Path) -> None:
+    def with_macros(name: str, content: bytes) -> bytes:
+        return content.replace(b"sheet.main", b"sheet.macroEnabled.main") if "Content_Types" in name else content
+
+    assert "macros" in refused(tmp_path, "a.xlsx", repacked(sheet(), with_macros)).message
+    locked = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+    for name in ("a.docx", "a.pptx", "b.xlsx"):
+        assert "password" in refused(tmp_path, name, locked).message
+    for name in ("a.docm", "a.xlsm", "a.pptm", "a.ppt", "a.zip"):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(DataMistake, match="not read"):
+            read_file(tmp_path / name)
+
+
+# ------------------------------------------------------------------------------------------------ scans
+
+
+def picture(*lines: str) -> bytes:
+    """A PNG picture of some lines of print, drawn by pdfium."""
+    import pypdfium2
+
+    page = pypdfium2.PdfDocument(pdf(list(lines)))[0]
+    target = io.BytesIO()
+    page.render(scale=1.5).to_pil().crop((0, 80, 893, 330)).save(target, "PNG")
+    return target.getvalue()
+
+
+def test_pictures_without_the_extra_name_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    monkeypatch.setattr(ocr, "_engine", ocr._engine.__wrapped__)
+    (tmp_path / "a.png").write_bytes(picture("Words"))
+    with pytest.raises(MissingExtra) as caught:
+        read_file(tmp_path / "a.png")
+    assert "tunewise[ocr]" in caught.value.tip and "a.png" in caught.value.message
+
+
+@pytest.mark.skipif(not ocr.available(), reason="the extra ocr is not installed")
+def test_pictures_are_recognised(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.png", picture("The lid costs four euros."))
+    assert document.text == "The lid costs four euros." and document.pages[0].number == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ocr.available(), reason="the extra ocr is not installed")
+def test_boxes_on_pictures_and_scanned_pages(tmp_path: Path) -> None:
+    from PIL import Image
+
+    data = picture("The lid costs four euros.")
+    document = read(tmp_path, "a.png", data)
+    (found,) = page_boxes(tmp_path / "a.png", document, 4, 7)
+    assert found.width == 893 and len(found.boxes) == 1 and found.boxes[0][2] - found.boxes[0][0] < 60
+    Image.open(io.BytesIO(data)).save(tmp_path / "scan.pdf")
+    assert read_file(tmp_path / "scan.pdf").text == "The lid costs four euros."
+
+
+def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    huge = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    refusal = refused(tmp_path, "a.png", huge + chunk(b"IDAT", zlib.compress(bytes(999)))).message
+    assert "more than 40,000,000 pixels" in refusal
+    assert "damaged" in refused(tmp_path, "b.png", b"\x89PNG\r\n\x1a\nnonsense").message
+    assert "0 bytes" in refused(tmp_path, "c.jpg", b"").message
