@@ -59,12 +59,14 @@ def _slowly(tiny, folder, pipe):
     run(tiny, folder, progress=progress)
 
 
-@pytest.mark.parametrize("at", [2, 13, 31])
+@pytest.mark.parametrize("at", [2, 31])
 def test_killed_with_9_it_goes_on_to_the_same_weights(tiny, whole, tmp_path, at):
-    context = multiprocessing.get_context("fork")
+    # A forked copy of a process that has used torch may crash.
+    context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_slowly, args=(tiny, tmp_path / "out", there))
     process.start()
+    there.close()
     while here.recv() < at:
         pass
     os.kill(process.pid, signal.SIGKILL)
