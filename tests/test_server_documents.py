@@ -305,3 +305,45 @@ def test_erase_takes_along_what_showed_the_document(tmp_path, monkeypatch, capsy
     assert run(["erase", "secret.md", "--yes"]) == 0
     assert left(project, state) == ELSE
     state.close()
+
+
+def test_a_second_server_on_a_project_is_refused(tmp_path):
+    from tunewise.errors import ConfigMistake, Failed
+    from tunewise.server import Options, create_app
+
+    project = make_project(tmp_path)
+    # One that was never begun lets go again.
+    with pytest.raises(ConfigMistake):
+        create_app(project, options=Options(host="0.0.0.0"))
+    for _ in range(2):
+        with served(project), pytest.raises(Failed, match="in use by process"):
+            create_app(project)
+
+
+def test_groups_are_assigned_by_one_process_at_a_time(tmp_path):
+    from tunewise.jobs.groups import assign_groups, assigned_groups
+    from tunewise.store import lock
+
+    (tmp_path / ".tunewise").mkdir()
+    second = threading.Thread(target=assign_groups, args=(tmp_path, "b.md", ["office"]))
+    with lock(tmp_path / ".tunewise/groups.lock"):
+        second.start()
+        second.join(0.2)
+        assert second.is_alive() and assigned_groups(tmp_path) == {}
+    second.join(10)
+    assign_groups(tmp_path, "a.md", ["kitchen"])
+    assert assigned_groups(tmp_path) == {"a.md": ("kitchen",), "b.md": ("office",)}
+    assign_groups(tmp_path, "b.md", None)
+    assert assigned_groups(tmp_path) == {"a.md": ("kitchen",)}
+
+
+def test_a_deleted_file_is_gone_from_the_disk_before_its_groups_are(tmp_path, monkeypatch):
+    from tunewise.server import intake
+
+    order = []
+    for name in ("sync_folder", "assign_groups"):
+        real = getattr(intake, name)
+        monkeypatch.setattr(intake, name, lambda *a, name=name, real=real: (order.append((name, *a[1:])), real(*a)))
+    with served(make_project(tmp_path)) as (address, _):
+        assert httpx.delete(f"{address}/v1/documents/lamp.md", timeout=40).status_code == 200
+    assert order == [("sync_folder",), ("assign_groups", "lamp.md", None)]

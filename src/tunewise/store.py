@@ -172,14 +172,17 @@ def project_folder(root: Path) -> Path:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold a file as the only writer; a second gets `Failed` with the holder's process id. Dies with its process."""
+def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file as the only writer; a second gets `Failed` with the holder's process id. Dies with its process.
+
+    `wait`: a second waits until the first is done, for what takes a moment only.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
             raise Failed(

@@ -30,7 +30,8 @@ def erase(
 ) -> None:
     """Erase a document from everything that is kept of it.
 
-    Catalog, all generations of the index, runs, ratings and the server's conversations that showed its passages. Its file must be gone already. Adapters that
+    Catalog, all generations of the index, runs, ratings and the server's conversations that showed its passages.
+    Its file must be gone already. Adapters that
     were trained on it are named: what they learned cannot be taken out.
     """
     from tunewise.jobs.erase import erase as job

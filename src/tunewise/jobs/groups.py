@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import DataMistake
-from tunewise.store import project_folder, read_json, write_json
+from tunewise.store import lock, project_folder, read_json, write_json
 
 SIDECAR = ".groups.toml"
 
@@ -127,9 +127,12 @@ def assigned_groups(project: Path) -> dict[str, tuple[str, ...]]:
 
 def assign_groups(project: Path, id: str, groups: Sequence[str] | None) -> None:
     """Assign a document's groups (None: back to the rules), on the disk when this returns; one writer at a time."""
-    known = assigned_groups(project)
-    if groups is None:
-        known.pop(id, None)
-    else:
-        known[id] = tuple(sorted(set(groups)))
-    write_json(project_folder(project) / "groups.json", known)
+    home = project_folder(project)
+    # Across processes: of two that read the same file, the later would drop what the earlier had closed.
+    with lock(home / "groups.lock", wait=True):
+        known = assigned_groups(project)
+        if groups is None:
+            known.pop(id, None)
+        else:
+            known[id] = tuple(sorted(set(groups)))
+        write_json(home / "groups.json", known)

@@ -131,7 +131,8 @@ class Intake:
     def remove(self, asker: Principal, id: str) -> bool:
         """Erase a document, its file, its passages and what showed them; False when there is none for this asker.
 
-        Nobody finds it any more when this returns; its vectors go with the ingest that follows. `NotAllowed` when it is not theirs to change, `Failed` while a long
+        Nobody finds it any more when this returns; its vectors go with the ingest that follows.
+        `NotAllowed` when it is not theirs to change, `Failed` while a long
         ingest runs.
         """
         found = self.answering.document(id, asker.groups)
