@@ -11,7 +11,7 @@ import pytest
 
 from sample_documents import make
 from tunewise.catalog import Catalog, Generation, derived
-from tunewise.errors import DataMistake, Failed
+from tunewise.errors import Damaged, DataMistake, Failed
 
 
 def generation(id: str, created: str = "2026-01-01") -> Generation:
@@ -157,3 +157,25 @@ def test_file_that_is_no_database(tmp_path: Path) -> None:
     file.write_bytes(b"this is no database, " * 100)
     with pytest.raises(Failed, match="cannot be used"):
         Catalog(f"sqlite:///{file}")
+
+
+def test_a_document_that_was_altered_is_not_served(file: Path, catalog: Catalog) -> None:
+    document, chunks = make("a.md", "Returns within 30 days.", groups=("hr",))
+    catalog.put(document, chunks)
+    assert catalog.groups("gone.md") is None
+    with sqlite3.connect(file) as raw:
+        raw.execute("UPDATE documents SET text = replace(text, substr(text, 1, 3), 'XYZ')")
+    assert catalog.groups(document.id) == document.groups
+    with pytest.raises(Damaged, match="text"):
+        catalog.document(document.id)
+    with sqlite3.connect(file) as raw:
+        raw.execute("UPDATE documents SET groups = '[\"everybody\"]'")
+    end = len(document.text)
+    for look in (
+        lambda: catalog.document(document.id), lambda: catalog.groups(document.id), catalog.documents,
+        lambda: catalog.span(document.id, document.revision, 0, end),
+    ):
+        with pytest.raises(Damaged, match="groups"):
+            look()
+    # Who looks for damage sees it all.
+    assert len(catalog.documents(checked=False)) == 1 and catalog.document(document.id, checked=False).text

@@ -161,7 +161,11 @@ def test_leaving_the_rules_out_opens_nothing(folder: Path, project: Path) -> Non
     write(folder, "pay.txt", "The director earns 9,500 euros a month.\n")
     assert run(folder, project).changed == 1
     assert "pay.txt" not in find(project, "director earns", (), k=9)
-    assert run(folder, project, groups={}).changed == 1
+    # Nor does a table of rules that is empty, or that says nothing of it; only an empty list opens.
+    assert run(folder, project, groups={}).changed == 0
+    assert run(folder, project, groups={"other.txt": ["board"]}).changed == 0
+    assert "pay.txt" not in find(project, "director earns", (), k=9)
+    assert run(folder, project, groups={"pay.txt": []}).changed == 1
     assert "pay.txt" in find(project, "director earns", (), k=9)
 
 

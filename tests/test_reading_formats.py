@@ -143,6 +143,22 @@ def test_mail_in_mail_and_damaged_attachments(tmp_path: Path) -> None:
     assert len(notes) == 1 and notes[0].startswith("its attachment 'a.docx' could not be read: the file is damaged")
 
 
+def test_a_picture_in_a_mail_without_ocr_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from email.message import EmailMessage
+
+    def missing(*_: object, **__: object) -> object:
+        raise MissingExtra("recognising text needs rapidocr")
+
+    monkeypatch.setattr("tunewise.reading.scans.read_picture", missing)
+    outer = EmailMessage()
+    outer["Subject"] = "Hello"
+    outer.set_content("See below.")
+    outer.add_attachment(b"\x89PNG", maintype="image", subtype="png", filename="logo.png")
+    notes: list[str] = []
+    assert "See below." in read(tmp_path, "a.eml", outer.as_bytes(), notes=notes).text
+    assert notes == ["its attachment 'logo.png' could not be read: recognising text needs rapidocr"]
+
+
 def test_mail_in_old_encodings(tmp_path: Path) -> None:
     data = b"Subject: =?gb2312?B?" + b"zsTUwg==" + b"?=\r\nContent-Type: text/plain; charset=gb2312\r\n\r\n"
     assert CHINESE in read(tmp_path, "a.eml", data + CHINESE.encode("gb18030")).text

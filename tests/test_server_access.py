@@ -377,3 +377,40 @@ def test_every_deed_has_its_audit_line(canaries):
     mine = {line["action"] for line in reply["data"] if line["principal"] == "root"}
     assert mine >= {"ask", "rate", "upload"} and reply["faults"] == []
     assert "kettle hold" not in json.dumps(reply), "the log says who asked, not what"
+
+
+def test_a_forbidden_document_is_not_even_read(tmp_path, monkeypatch):
+    from tunewise.catalog import Catalog
+    from tunewise.jobs.answering import Answering
+
+    answering = Answering(make_project(tmp_path))
+    assert answering.document("secret.md", ("kitchen",)).id == "secret.md"
+    read = []
+    monkeypatch.setattr(Catalog, "document", lambda self, id: read.append(id))
+    assert answering.document("secret.md", ("office",)) is None and answering.document("none.md", ()) is None
+    assert read == []
+    answering.close()
+
+
+def test_what_a_parent_learned_shuts_an_approach_for_one_question_too(tmp_path):
+    from tunewise.jobs.ask import _learned_more
+    from tunewise.jobs.library import library
+    from tunewise.store import write_json
+
+    project = make_project(tmp_path)
+
+    def folder(name, **about):
+        write_json(tmp_path / name / "tunewise.json", {"weights": name, "groups": [], **about})
+        return tmp_path / name
+
+    child = {"folder": "../parent", "weights": "parent"}
+    with library(project) as books:
+        public = folder("public", documents=["kettle.md"])
+        assert not _learned_more(public, books, ())
+        folder("parent", documents=["secret.md"])
+        worn = folder("child", documents=["kettle.md"], parent=child)
+        assert _learned_more(worn, books, ("office",)) and not _learned_more(worn, books, ("kitchen",))
+        gone = folder("gone", documents=["kettle.md", "gone.md"])
+        assert _learned_more(gone, books, ("kitchen",))
+        closed = folder("closed", documents=["kettle.md"], groups=["kitchen"])
+        assert _learned_more(closed, books, ()) and not _learned_more(closed, books, ("kitchen",))

@@ -168,7 +168,7 @@ class Slow:
 
 
 @pytest.fixture
-def slow(project, monkeypatch):
+def slow(tmp_path, monkeypatch):
     """A server whose model waits for a gate, and tells its listeners word by word."""
     from tunewise.models import Generated, streaming
 
@@ -194,7 +194,8 @@ def slow(project, monkeypatch):
 
     model.hold = False
     monkeypatch.setattr(streaming.Streaming, "generate", generate)
-    with served(project, queue=50, batch=8, seconds=20) as (address, app):
+    # A project of its own: a second server on the other one is refused.
+    with served(make_project(tmp_path), queue=50, batch=8, seconds=20) as (address, app):
         yield address, app, model
 
 

@@ -14,6 +14,9 @@ from sample_server import make_project, served, wait
 from tunewise.nouns import Answer
 from tunewise.server import sources
 from tunewise.server.guard import POLICY
+from tunewise.server.principals import Principal
+
+EVE = Principal("eve")
 
 
 @pytest.fixture(scope="module")
@@ -240,3 +243,107 @@ def test_a_marker_that_names_no_passage_is_no_source():
     done = Done("id", Answer("q", "x", citations=(lost,)), Approach("rag", "echo"), "q", "x [9]")
     assert sources.annotations(done) == [] and list(sources.webui_events(done)) == []
     assert sources.records(done)["sources"][0]["reason"]
+
+
+# ------------------------------------------------------------------------------------------------ erasure
+
+
+def shown(project, state, document):
+    """A run, a rating session and a conversation that show a document, and of each one that does not."""
+    from tunewise.store import append_jsonl, write_json
+
+    home = project.root / ".tunewise"
+    for name in (document, "kettle.md"):
+        chunk, cited = {"document": name}, {"document": name}
+        append_jsonl(home / f"runs/{name}/rows.jsonl", {"chunks": [chunk], "answer": {"citations": [cited]}})
+        write_json(home / f"rating/{name}.json", {"pairs": [{"documents": [name]}]})
+        state.remember(EVE, None, f"about {name}", {"answer": {"hits": [{"chunk": chunk}], "citations": [cited]}})
+    write_json(home / "freshness.json", {"facts": [["old", document, "new"]]})
+
+
+def left(project, state):
+    home = project.root / ".tunewise"
+    return [
+        sorted(path.parent.name for path in home.glob("runs/*/rows.jsonl")),
+        sorted(path.name for path in home.glob("rating/*.json")),
+        [asked for _, asked, _ in state.conversations(EVE)], (home / "freshness.json").exists(),
+    ]
+
+
+ELSE = [["kettle.md"], ["kettle.md.json"], ["about kettle.md"], False]
+
+
+def test_a_deletion_takes_along_what_showed_the_document(tmp_path):
+    project = make_project(tmp_path)
+    with served(project) as (address, app):
+        state = app.state.house.state
+        shown(project, state, "secret.md")
+        assert httpx.delete(f"{address}/v1/documents/secret.md", timeout=40).status_code == 200
+        assert left(project, state) == ELSE
+        # The last document of all: nothing is built that would replace the index.
+        for one in app.state.house.answering.documents(None):
+            assert httpx.delete(f"{address}/v1/documents/{one.id}", timeout=40).status_code == 200
+        assert not [path for path in (tmp_path / ".tunewise/indexes").glob("*") if path.is_dir()]
+        found = httpx.post(f"{address}/v1/search", json={"query": "spoons of saffron"}, timeout=20)
+        assert "saffron" not in found.text and found.status_code != 500, found.text
+        upload = send(address, "gadget.md").json()["data"][0]
+        assert settled(address, upload["id"])["state"] == "ready"
+        found = httpx.post(f"{address}/v1/search", json={"query": "gadget stone"}, timeout=20)
+        assert found.status_code == 200 and "12 stone" in found.text
+
+
+def test_erase_takes_along_what_showed_the_document(tmp_path, monkeypatch, capsys):
+    from tunewise.cli.app import run
+    from tunewise.server import open_state
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    shown(project, state, "secret.md")
+    monkeypatch.chdir(tmp_path)
+    assert run(["erase", "secrets.md", "--yes"]) == 2
+    (project.documents / "secret.md").unlink()
+    assert run(["erase", "secret.md", "--yes"]) == 0
+    assert left(project, state) == ELSE
+    state.close()
+
+
+def test_a_second_server_on_a_project_is_refused(tmp_path):
+    from tunewise.errors import ConfigMistake, Failed
+    from tunewise.server import Options, create_app
+
+    project = make_project(tmp_path)
+    # One that was never begun lets go again.
+    with pytest.raises(ConfigMistake):
+        create_app(project, options=Options(host="0.0.0.0"))
+    for _ in range(2):
+        with served(project), pytest.raises(Failed, match="in use by process"):
+            create_app(project)
+
+
+def test_groups_are_assigned_by_one_process_at_a_time(tmp_path):
+    from tunewise.jobs.groups import assign_groups, assigned_groups
+    from tunewise.store import lock
+
+    (tmp_path / ".tunewise").mkdir()
+    second = threading.Thread(target=assign_groups, args=(tmp_path, "b.md", ["office"]))
+    with lock(tmp_path / ".tunewise/groups.lock"):
+        second.start()
+        second.join(0.2)
+        assert second.is_alive() and assigned_groups(tmp_path) == {}
+    second.join(10)
+    assign_groups(tmp_path, "a.md", ["kitchen"])
+    assert assigned_groups(tmp_path) == {"a.md": ("kitchen",), "b.md": ("office",)}
+    assign_groups(tmp_path, "b.md", None)
+    assert assigned_groups(tmp_path) == {"a.md": ("kitchen",)}
+
+
+def test_a_deleted_file_is_gone_from_the_disk_before_its_groups_are(tmp_path, monkeypatch):
+    from tunewise.server import intake
+
+    order = []
+    for name in ("sync_folder", "assign_groups"):
+        real = getattr(intake, name)
+        monkeypatch.setattr(intake, name, lambda *a, name=name, real=real: (order.append((name, *a[1:])), real(*a)))
+    with served(make_project(tmp_path)) as (address, _):
+        assert httpx.delete(f"{address}/v1/documents/lamp.md", timeout=40).status_code == 200
+    assert order == [("sync_folder",), ("assign_groups", "lamp.md", None)]

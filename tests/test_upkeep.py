@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sqlite3
+import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -149,6 +150,46 @@ def test_a_broken_rule_ingests_nothing(root: Path) -> None:
     assert len(caught.value.faults) == 2
     with open_catalog(root) as catalog:
         assert catalog.documents() == []
+
+
+def test_a_folder_that_cannot_be_opened_ingests_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "documents/hr/.groups.toml").write_text('groups = ["hr"]\n')
+    bring(root)
+    real = os.scandir
+
+    def scan(path: object) -> object:
+        if str(path).endswith("documents/hr"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(DataMistake, match="access rules"):
+        bring(root)
+    monkeypatch.undo()
+    with open_catalog(root) as catalog:
+        assert {one.groups for one in catalog.documents() if one.id.startswith("hr/")} == {("hr",)}
+
+
+def test_rules_hold_however_the_disk_writes_names(root: Path) -> None:
+    for folder in ("é", "zoë"):
+        split = unicodedata.normalize("NFD", folder)
+        write(root, f"{split}/{unicodedata.normalize('NFD', 'ü.md')}", f"# Pay\n\nThe chef of {folder} earns 5.\n")
+    split = root / "documents" / unicodedata.normalize("NFD", "é")
+    (split / ".groups.toml").write_text('groups = ["hr"]\n')
+    named = unicodedata.normalize("NFD", "ü.md")
+    (root / "documents" / unicodedata.normalize("NFD", "zoë") / ".groups.toml").write_text(
+        f'[files]\n"{named}" = ["board"]\n"gone.md" = ["board"]\n', encoding="utf-8")
+    (root / "documents/empty").mkdir()
+    (root / "documents/empty/.groups.toml").write_text('groups = ["hr"]\n')
+    notes = " ".join(bring(root).notes)
+    assert "empty/.groups.toml" in notes and "zoë/gone.md" in notes and "zoë/ü.md" not in notes
+    with open_catalog(root) as catalog:
+        held = {record.id: record.groups for record in catalog.documents()}
+    assert (held["é/ü.md"], held["zoë/ü.md"]) == (("hr",), ("board",))
+    rules = AccessRules({unicodedata.normalize("NFD", "é/*"): ["owner"]}, {}, {}, {"é/up.md": ("kitchen",)})
+    assert rules.of("é/a.md", (), None) == ("owner",)
+    # What was assigned to an upload comes before the globs.
+    assert rules.of("é/up.md", (), None) == ("kitchen",)
 
 
 def test_the_nearest_rule_counts_and_globs_win() -> None:

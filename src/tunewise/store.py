@@ -53,7 +53,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk: what was written to it, or taken out of it, is so after a power loss."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -78,7 +79,7 @@ def write_bytes(path: Path, data: bytes) -> str:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     return sha256(data)
 
 
@@ -142,7 +143,7 @@ def append_jsonl(path: Path, value: Any, *, sync: bool = True) -> None:
         finally:
             os.close(handle)
         if new and sync:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
 
 def recover_jsonl(path: Path) -> list[Any]:
@@ -171,14 +172,17 @@ def project_folder(root: Path) -> Path:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold a file as the only writer; a second gets `Failed` with the holder's process id. Dies with its process."""
+def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a file as the only writer; a second gets `Failed` with the holder's process id. Dies with its process.
+
+    `wait`: a second waits until the first is done, for what takes a moment only.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
             raise Failed(

@@ -26,7 +26,7 @@ from tunewise.catalog.rows import (
     portions,
     row_of,
 )
-from tunewise.catalog.seals import seal_access, seal_chunk
+from tunewise.catalog.seals import check_access, check_text, seal_access, seal_chunk
 from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
@@ -167,21 +167,46 @@ class Catalog:
                 update = self._sa.update(rows).where(rows.c.id == row["id"])
                 connection.execute(update.values(seal=seal_chunk(row)))
 
-    def documents(self) -> list[DocumentRecord]:
-        """All documents without their texts, sorted by id."""
+    def documents(self, *, checked: bool = True) -> list[DocumentRecord]:
+        """All documents without their texts, sorted by id; `Damaged` when groups of one are not those that were set.
+
+        `checked` False is for the search for damage itself.
+        """
         names = [field.name for field in fields(DocumentRecord)]
         table = self._t.documents
         with self._read() as connection:
-            found = connection.execute(self._sa.select(*(table.c[name] for name in names)).order_by(table.c.id))
-            return [DocumentRecord(**{**row, "groups": tuple(row["groups"])}) for row in found.mappings()]
+            query = self._sa.select(*(table.c[name] for name in names), table.c.seal).order_by(table.c.id)
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        for row in rows:
+            seal = row.pop("seal")
+            if checked:
+                check_access(row["id"], seal, row["groups"])
+        return [DocumentRecord(**{**row, "groups": tuple(row["groups"])}) for row in rows]
 
-    def document(self, id: str) -> Document:
-        """One document, whole; `DataMistake` when there is none."""
+    def groups(self, id: str) -> tuple[str, ...] | None:
+        """Who may read a document, without reading it; None when there is none; `Damaged` when that was altered."""
+        table = self._t.documents
+        query = self._sa.select(table.c.groups, table.c.seal).where(table.c.id == id)
+        with self._read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        check_access(id, row[1], row[0])
+        return tuple(row[0])
+
+    def document(self, id: str, *, checked: bool = True) -> Document:
+        """One document, whole; `DataMistake` when there is none, `Damaged` when it is not what was written.
+
+        `checked` False is for the search for damage itself.
+        """
         table = self._t.documents
         with self._read() as connection:
             row = connection.execute(self._sa.select(table).where(table.c.id == id)).mappings().first()
         if row is None:
             raise absent("document", id)
+        if checked:
+            check_access(id, row["seal"], row["groups"])
+            check_text(id, row["revision"], row["text"])
         return Document(
             id=row["id"], text=row["text"], title=row["title"], revision=row["revision"], source=row["source"],
             language=row["language"], pages=tuple(Page(*page) for page in row["pages"]),
@@ -224,16 +249,22 @@ class Catalog:
         return found
 
     def span(self, document_id: str, revision: str, start: int, end: int) -> tuple[str, int | None] | None:
-        """(text, page of its start) of a span of a document; None when the document is no longer in that revision."""
+        """(text, page of its start) of a span of a document; None when the document is no longer in that revision.
+
+        `Damaged` when its groups were altered. The text is what the passage that led here was checked to be.
+        """
         table = self._t.documents
         # Without its text a long document is not read for a few sentences of it.
         text = self._sa.func.substr(table.c.text, start + 1, end - start)
         with self._read() as connection:
             row = connection.execute(
-                self._sa.select(text, table.c.pages).where(table.c.id == document_id, table.c.revision == revision)
+                self._sa.select(text, table.c.pages, table.c.groups, table.c.seal).where(
+                    table.c.id == document_id, table.c.revision == revision
+                )
             ).first()
         if row is None or len(row[0]) != end - start:
             return None
+        check_access(document_id, row[3], row[2])
         pages = [number for number, first, _ in row[1] if first <= start]
         return row[0], (pages[-1] if pages else None)
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewise.errors import Damaged
-from tunewise.store import fingerprint
+from tunewise.store import fingerprint, sha256
 
 _CHUNK = ("id", "document", "revision", "start", "end", "text", "title", "heading", "page", "language",
           "parent_start", "parent_end")
+_TIP = "tunewise index check shows what is damaged; restore a copy, or delete .tunewise and ingest again"
 
 
 def seal_chunk(row: Mapping[str, Any]) -> str:
@@ -22,6 +23,18 @@ def seal_access(groups: list[str]) -> str:
     return fingerprint(["access", list(groups)])[:32]
 
 
+def check_access(id: str, kept: str | None, groups: list[str]) -> None:
+    """`Damaged` unless a document's groups are those that were written with the seal `kept` (None: before seals)."""
+    if kept is not None and kept != seal_access(groups):
+        raise Damaged(f"the access groups of {id!r} are not those that were set", tip=_TIP)
+
+
+def check_text(id: str, revision: str, text: str) -> None:
+    """`Damaged` unless a document's text is that of its revision, which is its SHA-256."""
+    if sha256(text) != revision:
+        raise Damaged(f"the text of {id!r} is not the one that was read", tip=_TIP)
+
+
 def check_row(row: Mapping[str, Any]) -> None:
     """`Damaged` unless a chunk's row, joined with its document's groups, is what was written.
 
@@ -29,7 +42,4 @@ def check_row(row: Mapping[str, Any]) -> None:
     """
     for kept, found in ((row["seal"], seal_chunk(row)), (row["access"], seal_access(row["groups"]))):
         if kept is not None and kept != found:
-            raise Damaged(
-                f"the catalog's passage {row['id']!r} is not what was written",
-                tip="tunewise index check shows what is damaged; restore a copy, or delete .tunewise and ingest again",
-            )
+            raise Damaged(f"the catalog's passage {row['id']!r} is not what was written", tip=_TIP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -9,7 +10,9 @@ import typer
 from tunewise.cli.documents import confirm, project_of
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
+from tunewise.cli.serving import Database
 from tunewise.cli.terminal import detail, following, manners, out, out_json, progress, warn
+from tunewise.store import project_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -23,10 +26,12 @@ def erase(
     document: Annotated[str, typer.Argument(help="Its id, as `tunewise search` shows it.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
+    database: Database = None,
 ) -> None:
     """Erase a document from everything that is kept of it.
 
-    Catalog, all generations of the index, runs that showed its passages. Its file must be gone already. Adapters that
+    Catalog, all generations of the index, runs, ratings and the server's conversations that showed its passages.
+    Its file must be gone already. Adapters that
     were trained on it are named: what they learned cannot be taken out.
     """
     from tunewise.jobs.erase import erase as job
@@ -34,6 +39,11 @@ def erase(
     project = project_of()
     confirm(message("confirm_erase", document=document), yes=yes)
     result = job(project, document)
+    if database or (project_folder(project.root) / "server.sqlite").is_file():
+        from tunewise.server import open_state
+
+        with closing(open_state(project, database)) as state:
+            state.forget(document)
     if manners.json:
         out_json(result)
     else:

@@ -118,8 +118,7 @@ class Answering:
         """The project's embedder, loaded once."""
         with self._loading:
             if self._embedder is None:
-                cache = project_folder(self.project.root) / "cache"
-                self._embedder = load_embedder(self.project.embedder, cache=cache)
+                self._embedder = load_embedder(self.project.embedder, cache=project_folder(self.project.root) / "cache")
             return self._embedder
 
     def books(self) -> Library:
@@ -131,9 +130,7 @@ class Answering:
                     raise DataMistake("no documents were ingested yet", tip="upload some, or: tunewise ingest")
                 if self._books is None or self._books.index.generation.id != current.id:
                     index = Index(self._catalog, indexes_folder(self.project.root))
-                    self._books = Library(
-                        self._catalog, index, self.embedder(), project_folder(self.project.root)
-                    )
+                    self._books = Library(self._catalog, index, self.embedder(), project_folder(self.project.root))
                 self._looked = time.monotonic()
             return self._books
 
@@ -147,10 +144,15 @@ class Answering:
 
     def document(self, id: str, groups: Groups) -> Document | None:
         """A document that a reader may see; None when it is absent or not for them: the two look the same."""
+        # The text only then: how long a forbidden document takes to read would tell that it is there.
+        held = self._catalog.groups(id)
+        if held is None or not _may(held, groups):
+            return None
         try:
             found = self._catalog.document(id)
         except DataMistake:
             return None
+        # Its groups may have changed in between.
         return found if _may(found.groups, groups) else None
 
     def search(self, query: str, *, groups: Groups, k: int | None = None) -> list[Hit]:

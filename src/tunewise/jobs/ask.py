@@ -15,10 +15,10 @@ from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.tune import plan
-from tunewise.models import Model, load_model
+from tunewise.models import Model, chains, load_model
 from tunewise.nouns import Answer, Approach, Question
 from tunewise.questions import load_questions
-from tunewise.store import project_folder, read_json
+from tunewise.store import project_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +75,10 @@ def ask(
     with library(project) as books:
         adapter = _adapter(project, chosen, questions, books) if chosen.recipe else None
         shut = _shut(books, groups)
-        if adapter and (met := shut & set(read_json(adapter / "tunewise.json")["documents"])):
+        if adapter and groups is not None and _learned_more(adapter, books, groups):
             # What it learned cannot be taken out of its answers: it is as restricted as its documents.
             raise ConfigMistake(
-                f"{chosen.name} was trained on documents that this reader may not see ({len(met)} of them)",
+                f"{chosen.name} was trained on documents that this reader may not see",
                 tip="ask another approach, or train on documents that all its readers may see",
             )
         learned = [q for q in questions if q.split == "train" and not shut & set(q.documents)]
@@ -128,6 +128,17 @@ def _adapter(project: Project, chosen: Approach, questions: Sequence[Question], 
     if not (made.folder / "tunewise.json").is_file():
         raise ConfigMistake(f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.recipe}")
     return made.folder
+
+
+def _learned_more(adapter: Path, books: Library, groups: Sequence[str]) -> bool:
+    """Whether an adapter, or a parent of it, learned what a reader of these groups may not see now.
+
+    A document that is gone has no groups to ask any more: nobody but the owner may hear what was learned from it.
+    """
+    about = [link for _, link in chains.chain(adapter)]
+    held = {group for one in about for group in one.get("groups", ())}
+    visible = {one.id for one in books.catalog.documents() if not one.groups or set(one.groups) & set(groups)}
+    return not held <= set(groups) or any(not visible.issuperset(one["documents"]) for one in about)
 
 
 def _shut(books: Library, groups: Sequence[str] | None) -> set[str]:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from tunewise.embeddings import load_embedder
 from tunewise.errors import DataMistake
 from tunewise.index import build
+from tunewise.index.place import erase_all_but
 from tunewise.jobs.ingest import indexes_folder
 from tunewise.jobs.search import ingested
 from tunewise.jobs.watermark import leave
 from tunewise.store import lock, project_folder, read_json, recover_jsonl
 
 if TYPE_CHECKING:
+    from tunewise.catalog import Catalog
     from tunewise.project import Project
 
 
@@ -32,7 +34,7 @@ class EraseResult:
 
 
 def erase(project: Project, document: str) -> EraseResult:
-    """Erase a document from catalog, every index generation, runs and kept answers; nothing finds it from now on.
+    """Erase a document from catalog, index generations, runs, ratings and kept answers; nothing finds it from now on.
 
     `DataMistake` when there is no such document, or when its file still lies among the documents.
     """
@@ -43,20 +45,46 @@ def erase(project: Project, document: str) -> EraseResult:
             tip="delete or move the file, then run the same command",
         )
     with lock(home / "ingest.lock"), ingested(project.root) as catalog:
+        if document not in {record.id for record in catalog.documents()}:
+            raise DataMistake(f"there is no document {document!r}", tip="tunewise search shows the ids")
+        # First what shows it: an erasure that is killed here is run again, since the document is still there.
+        runs = purge(project, document)
         catalog.remove(document)
-        if next(catalog.chunks(), None) is None:
-            shutil.rmtree(indexes_folder(project.root), ignore_errors=True)
-        else:
+        if not drop_empty_index(project, catalog):
             model = load_embedder(project.embedder, cache=home / "cache")
             build(catalog, indexes_folder(project.root), embedder=model, cache=home / "cache")
-        runs = [folder.name for folder in _runs_with(home / "runs", document)]
-        for name in runs:
-            shutil.rmtree(home / "runs" / name)
-        kept = home / "freshness.json"
-        if kept.is_file() and any(fact[1] == document for fact in read_json(kept)["facts"]):
-            kept.unlink()
         leave(catalog, home)
-    return EraseResult(document, tuple(runs), tuple(_adapters_with(home / "adapters", document)))
+    return EraseResult(document, runs, tuple(_adapters_with(home / "adapters", document)))
+
+
+def purge(project: Project, document: str) -> tuple[str, ...]:
+    """Erase what shows passages of a document outside of catalog and index; the names of the runs that are gone.
+
+    Runs, kept answers of `freshness`, and rating sessions with a pair that rests on it. What the server remembers of
+    conversations is its own to forget.
+    """
+    home = project_folder(project.root)
+    runs = [folder.name for folder in _runs_with(home / "runs", document)]
+    for name in runs:
+        shutil.rmtree(home / "runs" / name)
+    kept = home / "freshness.json"
+    if kept.is_file() and any(fact[1] == document for fact in read_json(kept)["facts"]):
+        kept.unlink()
+    # Judgements name pairs by their place: without one of them the others would be taken for one another.
+    for file in sorted((home / "rating").glob("*.json")):
+        if any(document in pair["documents"] for pair in read_json(file)["pairs"]):
+            file.unlink()
+    return tuple(runs)
+
+
+def drop_empty_index(project: Project, catalog: Catalog) -> bool:
+    """Erase the index files when no passage is left, for nothing is built then that would replace them."""
+    if next(catalog.chunks(), None) is not None:
+        return False
+    if indexes_folder(project.root).is_dir():
+        # Also what lies in object storage; where that is, is kept for the next ingest.
+        erase_all_but(indexes_folder(project.root), ())
+    return True
 
 
 def _runs_with(folder: Path, document: str) -> list[Path]:

@@ -1,13 +1,15 @@
 """Who may read which document: globs of tunewise.toml, and `.groups.toml` files that lie in the folders themselves.
 
 A `.groups.toml` holds `groups = ["hr"]` for its folder and everything below it, and may name single files under
-`[files]`. The nearest one counts; the globs of tunewise.toml are the owner's word and win over both.
+`[files]`. The nearest one counts; the globs of tunewise.toml are the owner's word and win over both. Only what was
+assigned to an upload comes before them. Names are compared as document ids are written: in Unicode's form NFC.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import DataMistake
-from tunewise.store import project_folder, read_json, write_json
+from tunewise.store import lock, project_folder, read_json, write_json
 
 SIDECAR = ".groups.toml"
 
@@ -33,7 +35,8 @@ class AccessRules:
     def of(self, id: str, own: tuple[str, ...], before: tuple[str, ...] | None) -> tuple[str, ...]:
         """The groups of a document; where no rule speaks, those it had `before`, else its `own`.
 
-        Leaving the rules out must never open what an earlier ingest closed: with globs, what no rule matches is open.
+        A rule that is gone, or that no longer matches, never opens what an earlier ingest closed: only a rule with an
+        empty list does.
         """
         if id in self.assigned:
             return self.assigned[id]
@@ -43,19 +46,24 @@ class AccessRules:
             groups = self.folders.get("/".join(parts[:depth]), groups)
         groups = self.files.get(id, groups)
         for pattern, named in (self.globs or {}).items():
-            if fnmatchcase(id, pattern):
+            if fnmatchcase(id, _nfc(pattern)):
                 groups = named
         if groups is None:
-            groups = own if before is None or self.globs is not None else before
+            groups = own if before is None else before
         return tuple(sorted(set(groups)))
 
     def idle(self, ids: Sequence[str]) -> list[str]:
-        """A remark for each glob that matches no document."""
-        return [
-            f"the access rule {pattern!r} matches no document: check its spelling"
-            for pattern in self.globs or {}
-            if not any(fnmatchcase(id, pattern) for id in ids)
+        """A remark for each rule, of whatever kind, that matches no document."""
+        known = set(ids)
+        idle = [
+            pattern for pattern in self.globs or {} if not any(fnmatchcase(id, _nfc(pattern)) for id in known)
         ]
+        idle += [
+            f"{place}/{SIDECAR}" if place else SIDECAR for place in self.folders
+            if not any(not place or id.startswith(f"{place}/") for id in known)
+        ]
+        idle += [name for name in self.files if name not in known]
+        return [f"the access rule {rule!r} matches no document: check its spelling" for rule in idle]
 
 
 def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> AccessRules:
@@ -66,13 +74,21 @@ def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> Acces
     folders: dict[str, tuple[str, ...]] = {}
     files: dict[str, tuple[str, ...]] = {}
     faults: list[str] = []
-    for where, below, names in os.walk(folder):
+
+    def closed(error: OSError) -> None:
+        # What lies in there may have closed it; the versions that are known must not be opened for want of it.
+        raise DataMistake(
+            f"{error.filename or folder}: the folder cannot be opened, nor its access rules: {error.strerror}",
+            tip="let it be read, or move it out of the documents",
+        ) from error
+
+    for where, below, names in os.walk(folder, onerror=closed):
         below[:] = [name for name in below if not name.startswith(".")]
         if SIDECAR not in names:
             continue
         path = Path(where) / SIDECAR
         place = Path(where).relative_to(folder).as_posix()
-        place = "" if place == "." else place
+        place = "" if place == "." else _nfc(place)
         try:
             value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -84,11 +100,16 @@ def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> Acces
             _keep(folders, place, value["groups"], f"{path}: groups", faults)
         table = value.get("files", {})
         for name, named in table.items() if isinstance(table, dict) else ():
-            _keep(files, f"{place}/{name}" if place else name, named, f"{path}: {name}", faults)
+            _keep(files, _nfc(f"{place}/{name}" if place else name), named, f"{path}: {name}", faults)
     if faults:
         raise DataMistake(f"{len(faults)} fault(s) in {SIDECAR} files: {faults[0]}",
                           tip='groups = ["hr"], and [files] with "pay.md" = ["board"]', faults=tuple(faults))
     return AccessRules(globs, folders, files)
+
+
+def _nfc(name: str) -> str:
+    """A name as document ids are written: macOS and some archives store accents and kana in two parts."""
+    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def _keep(into: dict[str, tuple[str, ...]], name: str, value: Any, where: str, faults: list[str]) -> None:
@@ -106,9 +127,12 @@ def assigned_groups(project: Path) -> dict[str, tuple[str, ...]]:
 
 def assign_groups(project: Path, id: str, groups: Sequence[str] | None) -> None:
     """Assign a document's groups (None: back to the rules), on the disk when this returns; one writer at a time."""
-    known = assigned_groups(project)
-    if groups is None:
-        known.pop(id, None)
-    else:
-        known[id] = tuple(sorted(set(groups)))
-    write_json(project_folder(project) / "groups.json", known)
+    home = project_folder(project)
+    # Across processes: of two that read the same file, the later would drop what the earlier had closed.
+    with lock(home / "groups.lock", wait=True):
+        known = assigned_groups(project)
+        if groups is None:
+            known.pop(id, None)
+        else:
+            known[id] = tuple(sorted(set(groups)))
+        write_json(home / "groups.json", known)

@@ -106,7 +106,7 @@ def _list(root: Path) -> tuple[list[tuple[str, Path]], list[Unread]]:
         name = Path(error.filename or root)
         if name == root:
             raise DataMistake(f"{root}: {error.strerror}", tip="check who may read the folder") from error
-        unread.append(Unread(name.relative_to(root).as_posix(), f"the folder cannot be opened: {error.strerror}"))
+        unread.append(Unread(_id(name, root), f"the folder cannot be opened: {error.strerror}"))
 
     for where, folders, files in os.walk(root, onerror=failed):
         for name in list(folders):

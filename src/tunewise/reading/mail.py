@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any
 
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, MissingExtra
 from tunewise.reading.draft import Block, Draft, assemble, one_line
 from tunewise.reading.plain import decode
 from tunewise.reading.web import page_blocks
@@ -172,7 +172,8 @@ def _draft(
     for name, data in files:
         try:
             draft = attached(name, data)
-        except DataMistake as error:
+        except (DataMistake, MissingExtra) as error:
+            # A picture in a signature must not cost the message where no OCR is installed.
             notes.append(f"its attachment {name!r} could not be read: {error.message}")
             continue
         if draft is not None and draft.text.strip():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -23,6 +23,7 @@ from tunewise.server.house import House
 from tunewise.server.intake import Intake
 from tunewise.server.options import LOCAL, Options
 from tunewise.server.state import State, state_url
+from tunewise.store import lock, project_folder
 
 if TYPE_CHECKING:
     from tunewise.project import Project
@@ -32,7 +33,20 @@ _THREADS = 64
 
 
 def create(project: Project, *, options: Options) -> FastAPI:
-    """The application; `ConfigMistake` when it would be reachable from elsewhere and open to everybody."""
+    """The application; `ConfigMistake` when it would be reachable from elsewhere and open to everybody.
+
+    `Failed` when another process serves the project: two queues would load its models twice and read uploads twice.
+    """
+    alone = ExitStack()
+    alone.enter_context(lock(project_folder(project.root) / "server.lock"))
+    try:
+        return _create(project, options, alone)
+    except BaseException:
+        alone.close()
+        raise
+
+
+def _create(project: Project, options: Options, alone: ExitStack) -> FastAPI:
     state = State(state_url(project.root, options.database))
     try:
         if options.host not in LOCAL and not state.has_live_keys() and not options.identity_header:
@@ -56,6 +70,7 @@ def create(project: Project, *, options: Options) -> FastAPI:
         await anyio.to_thread.run_sync(lambda: house.intake.close(seconds=options.grace))
         answering.close()
         state.close()
+        alone.close()
 
     app = FastAPI(
         title="Tunewise", version=__version__, lifespan=life, docs_url=None, redoc_url=None,

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tunewise.errors import DataMistake, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
+from tunewise.jobs.erase import drop_empty_index, purge
 from tunewise.jobs.groups import assign_groups
 from tunewise.jobs.ingest import ingest
 from tunewise.reading import SUFFIXES
 from tunewise.server.entries import Upload
 from tunewise.server.principals import Principal
 from tunewise.server.state import State, now
-from tunewise.store import lock, project_folder, sha256, write_bytes
+from tunewise.store import lock, project_folder, sha256, sync_folder, write_bytes
 
 if TYPE_CHECKING:
     from tunewise.server.options import Options
@@ -128,9 +129,10 @@ class Intake:
     # -------------------------------------------------------------------------------------------- out
 
     def remove(self, asker: Principal, id: str) -> bool:
-        """Erase a document, its file and its passages; False when there is none for this asker.
+        """Erase a document, its file, its passages and what showed them; False when there is none for this asker.
 
-        Nobody finds it any more when this returns. `NotAllowed` when it is not theirs to change, `Failed` while a long
+        Nobody finds it any more when this returns; its vectors go with the ingest that follows.
+        `NotAllowed` when it is not theirs to change, `Failed` while a long
         ingest runs.
         """
         found = self.answering.document(id, asker.groups)
@@ -143,11 +145,20 @@ class Intake:
             raise Failed("documents are being read just now", tip="try again when that is done")
         try:
             with self._files, lock(project_folder(self.project.root) / "ingest.lock"):
-                self._path(id).unlink(missing_ok=True)
+                path = self._path(id)
+                path.unlink(missing_ok=True)
+                if path.parent.is_dir():
+                    # Before its groups are given up: a file that comes back after a power loss would be public.
+                    sync_folder(path.parent)
+                # What shows it goes first: a deletion that is killed here can be asked for again.
+                runs = purge(self.project, id)
+                talks = self.state.forget(id)
                 self.answering.catalog.remove(id)
                 assign_groups(self.project.root, id, None)
+                drop_empty_index(self.project, self.answering.catalog)
                 self.answering.catalog.checkpoint()
-                self.state.audit_line(asker.name, "delete", id, {"revision": found.revision})
+                details = {"revision": found.revision, "runs": len(runs), "conversations": talks}
+                self.state.audit_line(asker.name, "delete", id, details)
         finally:
             self._ingesting.release()
         self._wake.set()

@@ -294,6 +294,19 @@ class State:
         with self._read() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
+    def forget(self, document: str) -> int:
+        """Erase every conversation in which a reply was given passages of a document; how many there were.
+
+        Whole ones: what was said later rests on what was said before.
+        """
+        with self._write() as connection:
+            rows = connection.execute(sa.select(t.turns.c.conversation, t.turns.c.answer)).all()
+            gone = sorted({row[0] for row in rows if document in _shown(row[1])})
+            for id in gone:
+                connection.execute(sa.delete(t.turns).where(t.turns.c.conversation == id))
+                connection.execute(sa.delete(t.conversations).where(t.conversations.c.id == id))
+        return len(gone)
+
     # -------------------------------------------------------------------------------------------- uploads
 
     def add_upload(self, upload: Upload) -> None:
@@ -350,6 +363,14 @@ class State:
     def audit_faults(self) -> list[str]:
         """What was altered in the log (see `audit.faults`)."""
         return chain.faults(self.audit())
+
+
+def _shown(reply: Mapping[str, Any]) -> set[str]:
+    """The documents whose passages a kept reply holds."""
+    answer = reply.get("answer") or {}
+    return {hit["chunk"]["document"] for hit in answer.get("hits", ())} | {
+        one["document"] for one in answer.get("citations", ())
+    }
 
 
 def _key(row: Mapping[str, Any]) -> Key:
