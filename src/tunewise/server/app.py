@@ -44,7 +44,10 @@ def create(project: Project, *, options: Options) -> FastAPI:
     except BaseException:
         state.close()
         raise
-    desk = Desk(answering, queue=options.queue, batch=options.batch, seconds=options.seconds)
+    desk = Desk(
+        answering, queue=options.queue, batch=options.batch, seconds=options.seconds,
+        characters=options.question_characters,
+    )
     house = House(project, options, answering, desk, Intake(answering, state, options), state)
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ A reply is kept as plain JSON in the conversation and rendered from there, the f
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
@@ -262,6 +263,8 @@ def _pieces(shown: str, citations: Sequence[Mapping[str, Any]]) -> list[dict[str
     for citation in citations:
         waiting.setdefault(int(citation["marker"].strip("[]")), []).append(citation)
     found = pieces(shown)
+    places = Counter(number for _, numbers in found for number in numbers)
+    seen: Counter[int] = Counter()
     made: list[dict[str, Any]] = []
     for i, (text, numbers) in enumerate(found):
         if numbers and i + 1 < len(found) and (ends := found[i + 1][0][:1]) and ends in _ENDS:
@@ -270,12 +273,20 @@ def _pieces(shown: str, citations: Sequence[Mapping[str, Any]]) -> list[dict[str
         chips = []
         for number in numbers:
             if known := waiting.get(number):
-                chips.append(_chip(number, known.pop(0) if len(known) > 1 else known[0]))
+                chips.append(_chip(number, _at(known, places[number], seen[number])))
+                seen[number] += 1
         made.append({"text": text.rstrip() if chips else text, "chips": chips})
     if not any(piece["chips"] for piece in made):
         located = [(number, one) for number, many in waiting.items() for one in many if one["how"] != "marker"]
         made[-1] = {"text": made[-1]["text"].rstrip(), "chips": [_chip(number, one) for number, one in located]}
     return made
+
+
+def _at(known: Sequence[Mapping[str, Any]], places: int, place: int) -> Mapping[str, Any]:
+    """The citation of a marker's place; where equal ones were kept once, the worst speaks for all of the number."""
+    if len(known) == places:
+        return known[place]
+    return next((citation for citation in known if not citation["verified"]), known[0])
 
 
 def _chip(number: int, citation: Mapping[str, Any]) -> dict[str, Any]:
