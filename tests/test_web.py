@@ -500,7 +500,10 @@ def test_hostile_titles_names_passages_and_answers_stay_text(chromium, tmp_path:
 
 
 def test_a_link_of_sign_in_leads_nowhere_else(shop) -> None:
-    for to in ("//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)"):
+    for to in (
+        "//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)",
+        "/\t/elsewhere.example", "/\n/elsewhere.example", "/a\\b", "/\r\nSet-Cookie: a=b",
+    ):
         got = httpx.get(f"{shop[0]}/login", params={"to": to}, follow_redirects=False)
         assert got.status_code == 303 and got.headers["location"] == "/"
 
@@ -521,3 +524,83 @@ def test_a_reply_is_hidden_when_its_document_is_no_longer_the_readers(tmp_path: 
         ])
         again = httpx.get(str(first.url), headers=cook, timeout=20)
         assert "7 spoons" not in again.text and "may no longer see" in again.text
+
+
+def test_what_an_adapter_learned_is_kept_with_its_answers(tmp_path: Path, monkeypatch) -> None:
+    from tunewise.jobs.answering import Answering
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    cook = {"authorization": f"Bearer {state.add_key('cook', groups=['kitchen'])[1]}"}
+    state.close()
+    monkeypatch.setattr(Answering, "learned", lambda self, approach: (["secret.md"], []), raising=False)
+    with served(project) as (address, app):
+        asked = {"question": "How much water does the kettle hold?", "approach": "zero-shot"}
+        first = httpx.post(f"{address}/ask", data=asked, headers=cook, timeout=20, follow_redirects=True)
+        assert "may no longer see" not in first.text
+        catalog = app.state.house.answering.catalog
+        document = app.state.house.answering.document("secret.md", None)
+        catalog.put(replace(document, groups=("office",)), [
+            replace(chunk, groups=("office",)) for chunk in catalog.chunks("secret.md")
+        ])
+        # No passage of it was read: the weights know it.
+        assert "may no longer see" in httpx.get(str(first.url), headers=cook, timeout=20).text
+
+
+def test_a_revoked_key_ends_its_open_page_and_every_question_is_in_the_audit_log(tmp_path: Path, monkeypatch) -> None:
+    import threading
+
+    from tunewise.models import Generated, streaming
+
+    gate = threading.Event()
+
+    def generate(self, prompts, decoding):
+        gate.wait(20)
+        return [Generated("late", 1, 1, 0.0) for _ in prompts]
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    anna = {"authorization": f"Bearer {state.add_key('anna')[1]}"}
+    with served(project) as (address, app):
+        httpx.post(f"{address}/ask", data={"question": "What does the kettle hold?"}, headers=anna, timeout=20)
+        monkeypatch.setattr(streaming.Streaming, "generate", generate)
+        told = []
+
+        def ask():
+            told.append(httpx.post(f"{address}/ask/stream", data={"question": "Lamp?"}, headers=anna, timeout=15).text)
+
+        tab = threading.Thread(target=ask)
+        tab.start()
+        wait(lambda: app.state.house.desk.inside == 1)
+        state.revoke_key("anna")
+        tab.join(6)
+        assert told and "this key was revoked" in told[0] and "late" not in told[0]
+        gate.set()
+        asked = [line for line in app.state.house.state.audit() if line.action == "ask"]
+        assert [line.principal for line in asked] == ["anna", "anna"]
+    state.close()
+
+
+def test_readers_see_neither_totals_nor_sessions_of_what_cannot_be_told(tmp_path: Path, monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from tunewise.jobs.answering import Answering, Offer
+    from tunewise.server.intake import Intake
+    from tunewise.server.pages import rate
+    from tunewise.server.principals import Principal
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    keys = {role: {"authorization": f"Bearer {state.add_key(role, role=role)[1]}"} for role in ("reader", "admin")}
+    state.close()
+    monkeypatch.setattr(Intake, "progress", lambda self: ("reading", 3, 987))
+    with served(project) as (address, app):
+        assert "987" in httpx.get(f"{address}/documents", headers=keys["admin"]).text
+        assert "987" not in httpx.get(f"{address}/documents", headers=keys["reader"]).text
+        rag = project.approach("rag")
+        lost = Offer("tuned", rag, False, False, "its adapter is gone")
+        monkeypatch.setattr(Answering, "approaches", lambda self, groups: [Offer("rag", rag, True, True), lost])
+        session = SimpleNamespace(a="rag", b="tuned", pairs=())
+        house = app.state.house
+        assert not rate._may(house, Principal("reader"), session)
+        assert rate._may(house, Principal("reader"), SimpleNamespace(a="rag", b="rag", pairs=()))

@@ -66,10 +66,10 @@ class Guard:
 
         fault = self._fault(scope, headers)
         limit = self.options.body_bytes
-        if fault is None and scope["method"] == "POST" and scope["path"] in _UPLOADS:
-            # Forms are read, and written to the disk, before a route's door is asked who it is.
-            if await asyncio.to_thread(may_upload, Request(scope)):
-                limit = self.options.upload_bytes + 1_000_000
+        upload = fault is None and scope["method"] == "POST" and scope["path"] in _UPLOADS
+        # Forms are read, and written to the disk, before a route's door is asked who it is.
+        if upload and await asyncio.to_thread(may_upload, Request(scope)):
+            limit = self.options.upload_bytes + 1_000_000
         if fault is None and int(_digits(headers.get("content-length"))) > limit:
             fault = _too_large(limit)
         if fault is not None:
