@@ -141,7 +141,7 @@ def test_an_answer_streams_cites_and_opens_its_source(chromium, shop) -> None:
         page.locator('.reply >> nth=1 >> button[value="evidence"]').click()
         page.get_by_text("It counts in the ratings").wait_for()
         kept = app.state.house.state.ratings(kind="thumb")[-1].payload
-        assert (kept["verdict"], kept["reason"], kept["note"]) == ("bad", "evidence", "9 hours")
+        assert (kept["verdict"], kept["reason"], kept["note"]) == ("wrong", "evidence", "9 hours")
         page.reload()
         assert page.locator(".turn").count() == 2 and page.locator(".turn .chip").count() >= 1
         assert page.get_by_text("It counts in the ratings").is_visible()
@@ -604,3 +604,56 @@ def test_readers_see_neither_totals_nor_sessions_of_what_cannot_be_told(tmp_path
         house = app.state.house
         assert not rate._may(house, Principal("reader"), session)
         assert rate._may(house, Principal("reader"), SimpleNamespace(a="rag", b="rag", pairs=()))
+
+
+def test_judgements_have_one_shape_on_pages_and_in_the_api(tmp_path: Path) -> None:
+    with served(make_project(tmp_path)) as (address, app):
+        asked = {"question": "How much water does the kettle hold?"}
+        first = httpx.post(f"{address}/ask", data=asked, timeout=20, follow_redirects=True)
+        (id,) = set(re.findall(r'id="judge-(\w+)"', first.text))
+        httpx.post(f"{address}/answers/{id}/judge", data={"verdict": "evidence", "better": "2 litres"})
+        httpx.post(f"{address}/v1/ratings", json={"kind": "thumb", "answer": id, "verdict": "right"})
+        page, api = (one.payload for one in app.state.house.state.ratings(kind="thumb"))
+        assert page == {"answer": id, "verdict": "wrong", "reason": "evidence", "note": "2 litres"}
+        assert page.keys() == api.keys()
+        assert "/judge" not in httpx.get(str(first.url)).text, "what was judged is not asked again"
+
+
+def test_a_source_of_many_lines_opens_as_a_window() -> None:
+    from tunewise.nouns import Document
+    from tunewise.server.pages import source
+
+    text = "\n".join(f"line {n}" for n in range(1, 20_001))
+    document = Document("long.md", text, "long", "r")
+    start = text.index("line 9000")
+    shown = source._lines(document, start, start + 9, False)
+    assert (shown["first"], shown["last"], shown["total"], shown["cut"]) == (8940, 9059, 20_000, True)
+    (cited,) = [line for line in shown["lines"] if line["cited"]]
+    assert (cited["number"], cited["before"], cited["marked"], cited["after"]) == (9000, "", "line 9000", "")
+    whole = source._lines(document, start, start + 9, True)
+    assert len(whole["lines"]) == source.MOST and any(line["cited"] for line in whole["lines"])
+    assert len(source._lines(document, 0, len(text), False)["lines"]) == source.MOST
+    short = source._lines(Document("s.md", "a\n\nb c\nd", "s", "r"), 3, 6, False)
+    assert [(one["before"], one["marked"]) for one in short["lines"]] == [("a", ""), ("", ""), ("", "b c"), ("d", "")]
+    wide = source._lines(Document("w.md", "x" * 10**6, "w", "r"), 500_000, 500_010, False)["lines"]
+    assert len(wide) == 1 and wide[0]["marked"] == "x" * 10 and len(wide[0]["before"]) < 30_000
+
+
+def test_a_picture_is_of_the_file_that_was_read_or_none(tmp_path: Path) -> None:
+    import os
+
+    (tmp_path / "documents").mkdir()
+    file = tmp_path / "documents" / "warranty.pdf"
+    shutil.copy(HANDBOOK / "documents" / "policies" / "warranty.pdf", file)
+    (tmp_path / "tunewise.toml").write_text('[project]\nname = "pdf"\nmodel = "echo"\nembedder = "hash"\n')
+    project = load_project(tmp_path, environ={}, user=tmp_path / "none")
+    ingest(project.documents, project=project.root, embedder="hash")
+    with served(project) as (address, app):
+        revision = app.state.house.answering.document("warranty.pdf", None).revision
+        wanted = {"document": "warranty.pdf", "number": 1, "revision": revision}
+        got = httpx.get(f"{address}/source/page.png", params=wanted, timeout=20)
+        assert got.content.startswith(b"\x89PNG") and got.headers["cache-control"] == "no-store"
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+        assert httpx.get(f"{address}/source/page.png", params=wanted, timeout=20).status_code == 404
+        about = {"document": "warranty.pdf", "start": 0, "end": 20, "revision": revision}
+        assert "<image" not in httpx.get(f"{address}/source", params=about, timeout=20).text

@@ -24,6 +24,7 @@ from tunewise.server.desk import Busy, Delta, Done
 from tunewise.server.pages.doors import PageRoute, Reader, Shut
 from tunewise.server.pages.render import page, render
 from tunewise.server.principals import Principal
+from tunewise.server.records import Thumb
 from tunewise.store import project_folder
 
 if TYPE_CHECKING:
@@ -83,11 +84,12 @@ def router(house: House) -> APIRouter:
     ) -> Response:
         if verdict != "good" and verdict not in REASONS:
             raise Shut(404)
-        bad = verdict != "good"
-        house.state.rate(asker, "thumb", {
-            "answer_id": id[:80], "verdict": "bad" if bad else "good", "reason": verdict if bad else "",
-            "note": better.strip()[:2000],
-        })
+        right = verdict == "good"
+        thumb = Thumb(
+            kind="thumb", answer=id[:80], verdict="right" if right else "wrong", reason="" if right else verdict,
+            note=better.strip()[:2000],
+        )
+        house.state.rate(asker, "thumb", thumb.model_dump(exclude={"kind"}))
         return page(request, "judge.html", who=asker, reply={"id": id[:80], "judged": verdict, "plain": ""})
 
     return routes
@@ -214,9 +216,10 @@ def _by_turn(turns: Sequence[Any]) -> list[list[Any]]:
 def _turn(house: House, asker: Principal, replies: Sequence[Any], visible: set[str]) -> dict[str, Any]:
     """A question with its replies; a reply that rests on what the reader may no longer see is not shown."""
     judged = {
-        rating.payload["answer_id"]: rating.payload.get("reason") or "good"
+        # "answer_id" and "good" are how earlier versions of this page wrote it.
+        rating.payload.get("answer", rating.payload.get("answer_id")):
+            "good" if rating.payload["verdict"] in ("right", "good") else rating.payload.get("reason") or "wrong"
         for rating in house.state.ratings(kind="thumb", principal=asker.name)
-        if "answer_id" in rating.payload
     }
     shown = []
     for turn in replies:
