@@ -66,7 +66,8 @@ def make_project(folder: Path) -> Project:
 def served(project: Project, **options: Any) -> Iterator[tuple[str, Any]]:
     """(address, application) of a running server."""
     app = create_app(project, options=replace(Options(), grace=5, **options))
-    config = uvicorn.Config(app, port=0, log_level="warning", http=Patient, ws="none", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, port=0, log_level="warning", http=Patient, ws="none", timeout_graceful_shutdown=5,
+                            proxy_headers=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -70,3 +70,20 @@ def test_a_job_is_seen_by_another_process_through_its_lock(project) -> None:
         assert seen.running and seen.phases == (("answer rag", 1, 3),), "a line that is being written is left out"
     started = time.monotonic()
     assert not background.read(folder).running and time.monotonic() - started < 5
+
+
+def test_two_tabs_that_look_at_once_and_two_that_begin_at_once(project, monkeypatch) -> None:
+    folder = background.jobs_folder(project) / "20260101-000000-compare-ffff"
+    write_json(folder / "job.json", {
+        "kind": "compare", "arguments": {}, "command": "", "by": "owner", "started": "2026-01-01T00:00:00+00:00",
+    })
+
+    class Ended:
+        def poll(self) -> int:
+            background._CHILDREN.pop(folder.name, None)
+            return 0
+
+    monkeypatch.setitem(background._CHILDREN, folder.name, Ended())
+    assert background.read(folder).state == "lost"
+    with lock(background.jobs_folder(project) / "start.lock"), pytest.raises(DataMistake, match="just being started"):
+        begin(project, approaches=["rag"])

@@ -17,6 +17,7 @@ import pytest
 from sample_server import make_project, served, wait
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.server import Options, create_app, open_state
+from tunewise.server.principals import COOKIE
 
 KINDS = ("stranger", "wrong", "revoked", "reader", "cook", "clerk", "writer", "admin")
 """No key; a wrong one; a revoked one; a reader without groups; of the kitchen; an editor of the office; one without
@@ -296,6 +297,32 @@ def test_guessing_is_slowed_down_and_good_keys_still_work(tmp_path):
         assert codes[:20] == [401] * 20 and set(codes) == {401, 429}
         assert codes.count(401) <= 21 + (time.monotonic() - start) / 3
         assert httpx.get(f"{address}/v1/me", headers={"x-api-key": secret}).status_code == 200
+        assert httpx.post(f"{address}/v1/session", data={"key": "tw-61"}).status_code == 429
+        assert httpx.post(f"{address}/v1/session", data={"key": secret}).status_code == 204
+
+
+def test_cookies_are_secure_behind_an_encrypting_proxy_and_unknown_ones_cost_nothing(tmp_path):
+    from tunewise.server.state import State
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    secret = state.add_key("anna")[1]
+    state.close()
+    https = {"x-forwarded-proto": "https"}
+    for proxies, headers, secure in ((("127.0.0.1",), https, True), (("127.0.0.1",), {}, False), ((), https, False)):
+        with served(project, proxies=proxies) as (address, app):
+            got = httpx.post(f"{address}/v1/session", data={"key": secret}, headers=headers)
+            assert ("secure" in got.headers["set-cookie"].lower()) == secure
+    with served(project) as (address, app), pytest.MonkeyPatch.context() as patch:
+        closed = []
+        real = State.close_session
+        patch.setattr(State, "close_session", lambda self, token: closed.append(token) or real(self, token))
+        token = httpx.post(f"{address}/v1/session", data={"key": secret}).cookies[COOKIE]
+        for value in ("made-up", token):
+            httpx.post(f"{address}/sign-out", headers={"cookie": f"{COOKIE}={value}"})
+            httpx.delete(f"{address}/v1/session", headers={"cookie": f"{COOKIE}={value}"})
+        assert closed == [token]
+        assert httpx.get(f"{address}/v1/me", headers={"cookie": f"{COOKIE}={token}"}).status_code == 401
 
 
 def test_one_principal_cannot_take_all_requests(tmp_path):

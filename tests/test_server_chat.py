@@ -254,3 +254,22 @@ def test_a_client_that_goes_away_stops_its_generation(slow):
         next(reply.iter_lines())
     wait(lambda: app.state.house.desk.inside == 0, seconds=3)
     assert app.state.house.desk.counts["stopped"] == 1
+
+
+def test_earlier_turns_get_no_more_room_than_a_question(server, monkeypatch):
+    address, app = server
+    seen = []
+    desk = app.state.house.desk
+    answer = desk.answering.answer
+    monkeypatch.setattr(desk.answering, "answer", lambda approach, asked: seen.extend(asked) or answer(approach, asked))
+    limit = app.state.house.options.question_characters
+
+    def said(earlier, question):
+        messages = [{"role": "user", "content": earlier}, {"role": "user", "content": question}]
+        return httpx.post(f"{address}/v1/chat/completions", json={"model": "tunewise/rag", "messages": messages})
+
+    refused = said("kettle " * (limit // 3), "And it?")
+    assert refused.status_code == 400 and "longer than" in refused.json()["error"]["message"] and not seen
+    assert said("kettle " * 10, "And how much water does it hold?").status_code == 200
+    assert len(seen) == 1 and len(seen[0].question) <= limit
+    assert desk.inside == 0

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from sample_server import make_project, served, wait
-from tunewise.nouns import Answer
-from tunewise.server import sources
+from tunewise.nouns import Answer, to_json
+from tunewise.server import open_state, sources
 from tunewise.server.guard import POLICY
 from tunewise.server.principals import Principal
 
@@ -347,3 +347,66 @@ def test_a_deleted_file_is_gone_from_the_disk_before_its_groups_are(tmp_path, mo
     with served(make_project(tmp_path)) as (address, _):
         assert httpx.delete(f"{address}/v1/documents/lamp.md", timeout=40).status_code == 200
     assert order == [("sync_folder",), ("assign_groups", "lamp.md", None)]
+
+
+def test_a_forged_citation_among_true_ones_of_the_same_number_is_never_shown_as_verified():
+    from tunewise.citations import verify
+    from tunewise.nouns import Approach, Chunk, Hit
+    from tunewise.server.desk import Done
+    from tunewise.server.pages.ask import _pieces
+
+    text = "Returns are free for members. Returns are taken for 30 days."
+    chunk = Chunk("c", "returns.md", "r", 0, len(text), text)
+    for raw, true in (
+        ("90 days [1]. 60 days [1]. free for members [1].", {"free for members"}),
+        ("free for members [1]. 60 days [1].", {"free for members"}),
+        ("free for members [1]. 60 days [1]. free for members [1].", {"free for members"}),
+    ):
+        hits = (Hit(chunk, 1.0, 1),)
+        plain, citations = verify(raw, hits)
+        done = Done("id", Answer("q", plain, hits=hits, citations=citations), Approach("rag", "echo"), "q", raw)
+        shown = _pieces(raw, [to_json(one) for one in citations])
+        verified = {one["text"].strip(" .") for one in shown if any(chip["verified"] for chip in one["chips"])}
+        assert verified <= true
+        # The words before an annotation's marker are those that it speaks for.
+        for one in sources.annotations(done):
+            start = one["url_citation"]["start_index"]
+            assert raw[:start].rpartition(". ")[2].strip() in true
+        assert list(sources.webui_events(done)) == []
+
+
+def test_strangers_send_no_large_bodies_and_no_body_takes_for_ever(tmp_path, monkeypatch):
+    from tunewise.server import guard
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    keys = {name: state.add_key(name, role=name)[1] for name in ("reader", "editor")}
+    state.close()
+    files = [("files", ("big.md", b"# Big\n\n" + b"word " * 40_000))]
+    with served(project, body_bytes=20_000, upload_bytes=300_000) as (address, _):
+        for path in ("/v1/documents", "/documents"):
+            for key, status in (("tw-none", 413), (keys["reader"], 413), (None, 413)):
+                headers = {"authorization": f"Bearer {key}"} if key else {}
+                assert httpx.post(address + path, files=files, headers=headers).status_code == status, (path, key)
+            editor = {"authorization": f"Bearer {keys['editor']}"}
+            assert httpx.post(address + path, files=files, headers=editor).status_code in (202, 303)
+        assert httpx.post(f"{address}/x/documents", files=files, headers=editor).status_code == 413
+        monkeypatch.setattr(guard, "_BODY_TOTAL", 0.5)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as slow:
+            slow.sendall(b"POST /v1/ratings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n")
+
+            def drip():
+                try:
+                    for _ in range(30):
+                        slow.sendall(b" ")
+                        time.sleep(0.1)
+                except OSError:
+                    return
+
+            start = time.monotonic()
+            thread = threading.Thread(target=drip)
+            thread.start()
+            assert b" 408 " in slow.recv(1000)
+            assert time.monotonic() - start < 2.5
+            thread.join()

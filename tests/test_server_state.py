@@ -114,6 +114,18 @@ def test_everything_is_there_after_opening_again(url):
     state.close()
 
 
+def test_a_used_name_is_not_given_again(url):
+    state = State(url)
+    state.add_key("anna")
+    talk = state.remember(ANNA, None, "Q?", {})
+    state.revoke_key("anna")
+    with pytest.raises(DataMistake, match="or was"):
+        state.add_key("anna", role="admin")
+    (kept,) = state.keys()
+    assert kept.name == "anna" and state.conversation(ANNA, talk)
+    state.close()
+
+
 def test_a_conversation_is_its_owners_alone(url):
     state = State(url)
     talk = state.remember(ANNA, None, "Q?", {})

@@ -141,7 +141,7 @@ def test_an_answer_streams_cites_and_opens_its_source(chromium, shop) -> None:
         page.locator('.reply >> nth=1 >> button[value="evidence"]').click()
         page.get_by_text("It counts in the ratings").wait_for()
         kept = app.state.house.state.ratings(kind="thumb")[-1].payload
-        assert (kept["verdict"], kept["reason"], kept["note"]) == ("bad", "evidence", "9 hours")
+        assert (kept["verdict"], kept["reason"], kept["note"]) == ("wrong", "evidence", "9 hours")
         page.reload()
         assert page.locator(".turn").count() == 2 and page.locator(".turn .chip").count() >= 1
         assert page.get_by_text("It counts in the ratings").is_visible()
@@ -500,7 +500,10 @@ def test_hostile_titles_names_passages_and_answers_stay_text(chromium, tmp_path:
 
 
 def test_a_link_of_sign_in_leads_nowhere_else(shop) -> None:
-    for to in ("//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)"):
+    for to in (
+        "//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)",
+        "/\t/elsewhere.example", "/\n/elsewhere.example", "/a\\b", "/\r\nSet-Cookie: a=b",
+    ):
         got = httpx.get(f"{shop[0]}/login", params={"to": to}, follow_redirects=False)
         assert got.status_code == 303 and got.headers["location"] == "/"
 
@@ -521,3 +524,136 @@ def test_a_reply_is_hidden_when_its_document_is_no_longer_the_readers(tmp_path: 
         ])
         again = httpx.get(str(first.url), headers=cook, timeout=20)
         assert "7 spoons" not in again.text and "may no longer see" in again.text
+
+
+def test_what_an_adapter_learned_is_kept_with_its_answers(tmp_path: Path, monkeypatch) -> None:
+    from tunewise.jobs.answering import Answering
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    cook = {"authorization": f"Bearer {state.add_key('cook', groups=['kitchen'])[1]}"}
+    state.close()
+    monkeypatch.setattr(Answering, "learned", lambda self, approach: (["secret.md"], []), raising=False)
+    with served(project) as (address, app):
+        asked = {"question": "How much water does the kettle hold?", "approach": "zero-shot"}
+        first = httpx.post(f"{address}/ask", data=asked, headers=cook, timeout=20, follow_redirects=True)
+        assert "may no longer see" not in first.text
+        catalog = app.state.house.answering.catalog
+        document = app.state.house.answering.document("secret.md", None)
+        catalog.put(replace(document, groups=("office",)), [
+            replace(chunk, groups=("office",)) for chunk in catalog.chunks("secret.md")
+        ])
+        # No passage of it was read: the weights know it.
+        assert "may no longer see" in httpx.get(str(first.url), headers=cook, timeout=20).text
+
+
+def test_a_revoked_key_ends_its_open_page_and_every_question_is_in_the_audit_log(tmp_path: Path, monkeypatch) -> None:
+    import threading
+
+    from tunewise.models import Generated, streaming
+
+    gate = threading.Event()
+
+    def generate(self, prompts, decoding):
+        gate.wait(20)
+        return [Generated("late", 1, 1, 0.0) for _ in prompts]
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    anna = {"authorization": f"Bearer {state.add_key('anna')[1]}"}
+    with served(project) as (address, app):
+        httpx.post(f"{address}/ask", data={"question": "What does the kettle hold?"}, headers=anna, timeout=20)
+        monkeypatch.setattr(streaming.Streaming, "generate", generate)
+        told = []
+
+        def ask():
+            told.append(httpx.post(f"{address}/ask/stream", data={"question": "Lamp?"}, headers=anna, timeout=15).text)
+
+        tab = threading.Thread(target=ask)
+        tab.start()
+        wait(lambda: app.state.house.desk.inside == 1)
+        state.revoke_key("anna")
+        tab.join(6)
+        assert told and "this key was revoked" in told[0] and "late" not in told[0]
+        gate.set()
+        asked = [line for line in app.state.house.state.audit() if line.action == "ask"]
+        assert [line.principal for line in asked] == ["anna", "anna"]
+    state.close()
+
+
+def test_readers_see_neither_totals_nor_sessions_of_what_cannot_be_told(tmp_path: Path, monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from tunewise.jobs.answering import Answering, Offer
+    from tunewise.server.intake import Intake
+    from tunewise.server.pages import rate
+    from tunewise.server.principals import Principal
+
+    project = make_project(tmp_path)
+    state = open_state(project)
+    keys = {role: {"authorization": f"Bearer {state.add_key(role, role=role)[1]}"} for role in ("reader", "admin")}
+    state.close()
+    monkeypatch.setattr(Intake, "progress", lambda self: ("reading", 3, 987))
+    with served(project) as (address, app):
+        assert "987" in httpx.get(f"{address}/documents", headers=keys["admin"]).text
+        assert "987" not in httpx.get(f"{address}/documents", headers=keys["reader"]).text
+        rag = project.approach("rag")
+        lost = Offer("tuned", rag, False, False, "its adapter is gone")
+        monkeypatch.setattr(Answering, "approaches", lambda self, groups: [Offer("rag", rag, True, True), lost])
+        session = SimpleNamespace(a="rag", b="tuned", pairs=())
+        house = app.state.house
+        assert not rate._may(house, Principal("reader"), session)
+        assert rate._may(house, Principal("reader"), SimpleNamespace(a="rag", b="rag", pairs=()))
+
+
+def test_judgements_have_one_shape_on_pages_and_in_the_api(tmp_path: Path) -> None:
+    with served(make_project(tmp_path)) as (address, app):
+        asked = {"question": "How much water does the kettle hold?"}
+        first = httpx.post(f"{address}/ask", data=asked, timeout=20, follow_redirects=True)
+        (id,) = set(re.findall(r'id="judge-(\w+)"', first.text))
+        httpx.post(f"{address}/answers/{id}/judge", data={"verdict": "evidence", "better": "2 litres"})
+        httpx.post(f"{address}/v1/ratings", json={"kind": "thumb", "answer": id, "verdict": "right"})
+        page, api = (one.payload for one in app.state.house.state.ratings(kind="thumb"))
+        assert page == {"answer": id, "verdict": "wrong", "reason": "evidence", "note": "2 litres"}
+        assert page.keys() == api.keys()
+        assert "/judge" not in httpx.get(str(first.url)).text, "what was judged is not asked again"
+
+
+def test_a_source_of_many_lines_opens_as_a_window() -> None:
+    from tunewise.nouns import Document
+    from tunewise.server.pages import source
+
+    text = "\n".join(f"line {n}" for n in range(1, 20_001))
+    document = Document("long.md", text, "long", "r")
+    start = text.index("line 9000")
+    shown = source._lines(document, start, start + 9, False)
+    assert (shown["first"], shown["last"], shown["total"], shown["cut"]) == (8940, 9059, 20_000, True)
+    (cited,) = [line for line in shown["lines"] if line["cited"]]
+    assert (cited["number"], cited["before"], cited["marked"], cited["after"]) == (9000, "", "line 9000", "")
+    whole = source._lines(document, start, start + 9, True)
+    assert len(whole["lines"]) == source.MOST and any(line["cited"] for line in whole["lines"])
+    assert len(source._lines(document, 0, len(text), False)["lines"]) == source.MOST
+    short = source._lines(Document("s.md", "a\n\nb c\nd", "s", "r"), 3, 6, False)
+    assert [(one["before"], one["marked"]) for one in short["lines"]] == [("a", ""), ("", ""), ("", "b c"), ("d", "")]
+    wide = source._lines(Document("w.md", "x" * 10**6, "w", "r"), 500_000, 500_010, False)["lines"]
+    assert len(wide) == 1 and wide[0]["marked"] == "x" * 10 and len(wide[0]["before"]) < 30_000
+
+
+def test_a_picture_is_of_the_file_that_was_read_or_none(tmp_path: Path) -> None:
+    import os
+
+    (tmp_path / "documents").mkdir()
+    file = tmp_path / "documents" / "warranty.pdf"
+    shutil.copy(HANDBOOK / "documents" / "policies" / "warranty.pdf", file)
+    (tmp_path / "tunewise.toml").write_text('[project]\nname = "pdf"\nmodel = "echo"\nembedder = "hash"\n')
+    project = load_project(tmp_path, environ={}, user=tmp_path / "none")
+    ingest(project.documents, project=project.root, embedder="hash")
+    with served(project) as (address, app):
+        revision = app.state.house.answering.document("warranty.pdf", None).revision
+        wanted = {"document": "warranty.pdf", "number": 1, "revision": revision}
+        got = httpx.get(f"{address}/source/page.png", params=wanted, timeout=20)
+        assert got.content.startswith(b"\x89PNG") and got.headers["cache-control"] == "no-store"
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+        assert httpx.get(f"{address}/source/page.png", params=wanted, timeout=20).status_code == 404
+        about = {"document": "warranty.pdf", "start": 0, "end": 20, "revision": revision}
+        assert "<image" not in httpx.get(f"{address}/source", params=about, timeout=20).text

@@ -182,8 +182,8 @@ class Answering:
     def approaches(self, groups: Groups) -> list[Offer]:
         """The approaches that a reader may ask; one whose adapter knows what the reader may not see is absent."""
         best = self.recommended()
-        offers = (self._offer(approach, best.name, groups) for approach in self._named(best).values())
-        return [offer for offer in offers if offer is not None]
+        named = self._named(best).values()
+        return [offer for one in named if (offer := self._offer(one, best.name, groups)) is not None]
 
     def _named(self, best: Approach) -> dict[str, Approach]:
         """The project's approaches by name, with the recommended one where that is a ready-made one."""
@@ -231,24 +231,25 @@ class Answering:
             self._leaves[approach] = comparing.leaves_for(self.project, approach)
         return self._leaves[approach]
 
+    def learned(self, approach: Approach) -> tuple[list[str], list[str]]:
+        """(documents, groups) that an approach's adapter learned from: whoever lacks one may not read its answers."""
+        worn = self._wear(approach)
+        return sorted(worn.documents), sorted(worn.groups)
+
     def _shut_to(self, worn: _Worn, groups: Groups) -> bool:
         """Whether an adapter learned from what a reader may not see: it cannot be taken out of its answers."""
         if worn.adapter is None or groups is None:
             return False
         # A document that is gone has no groups to ask any more: nobody but the owner may hear what was learned from it.
-        return not worn.groups <= set(groups) or not worn.documents <= self._visible(groups)
-
-    def _visible(self, groups: Groups) -> set[str]:
-        return {one.id for one in self.documents(groups)}
+        return not worn.groups <= set(groups) or not worn.documents <= {one.id for one in self.documents(groups)}
 
     def _wear(self, approach: Approach) -> _Worn:
         """The approach with its adapter; `ConfigMistake` when that was not trained yet."""
         if not approach.recipe:
             return _Worn(approach)
-        last = project_folder(self.project.root) / "runs" / "last.json"
-        folder = project_folder(self.project.root) / "adapters"
+        root = project_folder(self.project.root)
         current = self._catalog.current() if approach.index else None
-        files = (last, folder, self.project.questions)
+        files = (root / "runs" / "last.json", root / "adapters", self.project.questions)
         key = (approach, current.id if current else None, *map(_stamp, files))
         with self._loading:
             if key not in self._worn:
@@ -334,7 +335,7 @@ class Answering:
         answers: dict[int, Answer] = {}
         for groups in dict.fromkeys(one.groups for one in asked):
             places = [i for i, one in enumerate(asked) if one.groups == groups]
-            visible = self._visible(groups)
+            visible = {one.id for one in self.documents(groups)}
             learned = [q for q in self.questions() if q.split == "train" and visible.issuperset(q.documents)]
             examples = choose_examples(learned, approach.examples)
             made = self._answer(used, model, retriever, [asked[i] for i in places], examples, writer)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,8 +89,18 @@ def start(project: Project, kind: str, arguments: Mapping[str, Any], *, command:
     """Begin a job in a process of its own; `DataMistake` while another one runs (they would share the processor)."""
     if kind not in KINDS:
         raise DataMistake(f"there is no job {kind!r}", tip=f"known: {', '.join(KINDS)}")
-    if busy := next((job for job in jobs(project) if job.running), None):
-        raise DataMistake(f"a {busy.kind} is running already", tip="wait until it is done, or stop it")
+    # Two that begin at the same moment would both see that nothing runs.
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(jobs_folder(project) / "start.lock"))
+        except Failed as error:
+            raise DataMistake("another job is just being started", tip="wait until it is done, or stop it") from error
+        if busy := next((job for job in jobs(project) if job.running), None):
+            raise DataMistake(f"a {busy.kind} is running already", tip="wait until it is done, or stop it")
+        return _begin(project, kind, arguments, command=command, by=by)
+
+
+def _begin(project: Project, kind: str, arguments: Mapping[str, Any], *, command: str, by: str) -> Job:
     now = datetime.now(UTC)
     id = f"{now:%Y%m%d-%H%M%S}-{kind}-{os.urandom(2).hex()}"
     folder = jobs_folder(project) / id
@@ -131,7 +141,7 @@ def job(project: Project, id: str) -> Job | None:
 def read(folder: Path) -> Job:
     """A job from its folder."""
     if (child := _CHILDREN.get(folder.name)) is not None and child.poll() is not None:
-        del _CHILDREN[folder.name]
+        _CHILDREN.pop(folder.name, None)  # another tab may have seen it first
     about = read_json(folder / "job.json")
     phases: dict[str, tuple[int, int]] = {}
     standings: dict[str, Measured] = {}

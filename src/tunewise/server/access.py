@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -62,7 +62,16 @@ def who_or_none(request: Request) -> Principal | None:
     return asker
 
 
-def _who(request: Request, house: House) -> Principal | None:
+def may_upload(request: Request) -> bool:
+    """Whether a request's headers are those of somebody who may upload; asked before the body is read, costs nobody."""
+    try:
+        asker = _who(request, house_of(request), counted=False)
+    except Fault:
+        return False
+    return asker is not None and asker.may_write
+
+
+def _who(request: Request, house: House, *, counted: bool = True) -> Principal | None:
     headers, client = request.headers, request.client.host if request.client else ""
     for name in ("authorization", "x-api-key", *filter(None, (house.options.identity_header,))):
         if len(headers.getlist(name)) > 1:
@@ -71,7 +80,7 @@ def _who(request: Request, house: House) -> Principal | None:
     if len(keys) > 1:
         raise Fault(400, "two different keys were given", code="invalid_request", tip="use one header")
     if keys:
-        return _by_key(keys.pop(), request, house)
+        return _by_key(keys.pop(), request, house, counted=counted)
     if token := request.cookies.get(COOKIE):
         found = house.state.session(token)
         if found is not None:
@@ -107,14 +116,14 @@ def guess(request: Request) -> Iterator[None]:
         raise
 
 
-def _by_key(secret: str, request: Request, house: House) -> Principal:
+def _by_key(secret: str, request: Request, house: House, *, counted: bool) -> Principal:
     found = house.state.principal(secret)
     if found is not None:
         return found
     if house.options.host in LOCAL and not house.options.identity_header and not house.state.has_keys():
         # OpenAI's clients cannot be used without a key: as long as there are none, any will do.
         return OWNER
-    with guess(request):
+    with guess(request) if counted else nullcontext():
         raise Fault(401, "this key is not known here", code="invalid_api_key", tip="tunewise keys list")
 
 

@@ -58,7 +58,10 @@ def _create(project: Project, options: Options, alone: ExitStack) -> FastAPI:
     except BaseException:
         state.close()
         raise
-    desk = Desk(answering, queue=options.queue, batch=options.batch, seconds=options.seconds)
+    desk = Desk(
+        answering, queue=options.queue, batch=options.batch, seconds=options.seconds,
+        characters=options.question_characters,
+    )
     house = House(project, options, answering, desk, Intake(answering, state, options), state)
 
     @asynccontextmanager

@@ -92,8 +92,10 @@ class Order:
 class Desk:
     """The queue of all models."""
 
-    def __init__(self, answering: Answering, *, queue: int, batch: int, seconds: float) -> None:
-        self.answering = answering
+    def __init__(
+        self, answering: Answering, *, queue: int, batch: int, seconds: float, characters: int = 8_000
+    ) -> None:
+        self.answering, self.characters = answering, characters
         self.queue, self.batch, self.seconds = queue, batch, seconds
         self.counts: Counter[str] = Counter()
         """Answers by how they ended: done, failed, stopped, refused (the queue was full), late."""
@@ -131,9 +133,15 @@ class Desk:
             raise Unknown(f"there is no approach {approach!r}" if approach else "no approach is ready to answer")
         if max_new_tokens is not None and max_new_tokens < chosen.decoding.max_new_tokens:
             chosen = replace(chosen, decoding=replace(chosen.decoding, max_new_tokens=max_new_tokens))
-        turns = _turns(history)
+        # Earlier turns reach the embedder and the model too: they get no more room than a question.
+        turns = _turns([(role, text[: self.characters]) for role, text in history])
         how = chosen.retrieval.follow_up
         alone = understood(question, [asked for asked, _ in turns]) if how == "join" else question
+        if len(alone) > self.characters:
+            raise DataMistake(
+                f"the question is longer than {self.characters} characters, with what it follows",
+                tip="shorten it, or ask it without the earlier turns",
+            )
         order = Order(
             secrets.token_hex(12), asker, chosen, alone, time.monotonic() + self.seconds, asyncio.get_running_loop(),
             history=turns[-TURNS:] if how == "rewrite" else (),

@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunewise.server.access import may_upload
 from tunewise.server.faults import Fault
 from tunewise.server.options import LOCAL, Options
 
@@ -25,6 +28,10 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _ID = re.compile(r"[\w.\-]{1,128}")
 _BODY_SECONDS = 30.0
 """For the next piece of a body; a client that is slower than that is let go."""
+_BODY_TOTAL = 60.0
+_BODY_RATE = 100_000
+"""A whole body may take so many seconds, and one more for each so many bytes of its limit."""
+_UPLOADS = ("/v1/documents", "/documents")
 _HEADERS = {
     "content-security-policy": POLICY, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
     "x-frame-options": "SAMEORIGIN", "cross-origin-resource-policy": "same-origin",
@@ -58,7 +65,11 @@ class Guard:
             await send(message)
 
         fault = self._fault(scope, headers)
-        limit = self._limit(scope["path"])
+        limit = self.options.body_bytes
+        upload = fault is None and scope["method"] == "POST" and scope["path"] in _UPLOADS
+        # Forms are read, and written to the disk, before a route's door is asked who it is.
+        if upload and await asyncio.to_thread(may_upload, Request(scope)):
+            limit = self.options.upload_bytes + 1_000_000
         if fault is None and int(_digits(headers.get("content-length"))) > limit:
             fault = _too_large(limit)
         if fault is not None:
@@ -82,10 +93,6 @@ class Guard:
         if body.fault is not None and not started:
             await body.fault.response()(scope, receive, own)
 
-    def _limit(self, path: str) -> int:
-        uploads = path.rstrip("/").endswith("/documents")
-        return self.options.upload_bytes + 1_000_000 if uploads else self.options.body_bytes
-
     def _fault(self, scope: Scope, headers: Headers) -> Fault | None:
         if len(headers.getlist("host")) != 1 or _name(headers["host"]) not in self.hosts:
             return Fault(
@@ -102,6 +109,7 @@ class _Body:
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self.receive, self.limit = receive, limit
+        self.until = time.monotonic() + _BODY_TOTAL + limit / _BODY_RATE
         self.size = 0
         self.whole = False
         self.fault: Fault | None = None
@@ -110,7 +118,9 @@ class _Body:
         if self.whole:
             return await self.receive()
         try:
-            message: Any = await asyncio.wait_for(self.receive(), _BODY_SECONDS)
+            message: Any = await asyncio.wait_for(
+                self.receive(), min(_BODY_SECONDS, self.until - time.monotonic())
+            )
         except TimeoutError:
             self.fault = Fault(408, "the request's body did not arrive", code="timeout")
             return {"type": "http.disconnect"}

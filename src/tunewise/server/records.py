@@ -14,6 +14,7 @@ from tunewise.jobs import compare as comparing
 from tunewise.nouns import to_json
 from tunewise.server.access import Admin, Asker, TheHouse, guess
 from tunewise.server.faults import Fault
+from tunewise.server.house import House
 from tunewise.server.principals import COOKIE
 from tunewise.store import project_folder, read_json
 
@@ -123,20 +124,29 @@ def me(asker: Asker) -> dict[str, Any]:
 @router.post("/session", status_code=204)
 def open_session(request: Request, house: TheHouse, key: Annotated[str, Form(max_length=200)]) -> Response:
     """Exchange a key for the cookie of the web pages."""
-    with guess(request):
-        token = house.state.open_session(key)
-        if token is None:
+    # The key is looked up first: others' guesses from the same address must not lock out who holds a good one.
+    token = house.state.open_session(key)
+    if token is None:
+        with guess(request):
             raise Fault(401, "this key is not known here", code="invalid_api_key", tip="tunewise keys list")
     answer = Response(status_code=204)
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, max_age=12 * 3600, httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(
+        COOKIE, token, max_age=12 * 3600, httponly=True, samesite="strict", secure=_encrypted(request, house)
+    )
     return answer
+
+
+def _encrypted(request: Request, house: House) -> bool:
+    """Whether the browser came by HTTPS, here or at a proxy of `proxies` that says so; others are not believed."""
+    client = request.client.host if request.client else ""
+    said = request.headers.get("x-forwarded-proto", "") if client in house.options.proxies else ""
+    return request.url.scheme == "https" or said.split(",")[0].strip().lower() == "https"
 
 
 @router.delete("/session", status_code=204)
 def close_session(request: Request, house: TheHouse) -> Response:
     """Log out."""
-    if token := request.cookies.get(COOKIE):
+    if (token := request.cookies.get(COOKIE)) and house.state.session(token) is not None:
         house.state.close_session(token)
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, httponly=True, samesite="strict")

@@ -6,6 +6,7 @@ Only verified citations become annotations: a client that knows nothing of us mu
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,16 +37,25 @@ def _hit(answer: Answer, citation: Citation) -> Hit | None:
 
 
 def annotations(done: Done) -> list[dict[str, Any]]:
-    """`url_citation` annotations of the verified citations; indices are those of the marker in the content."""
-    spans = {}
+    """`url_citation` annotations of the verified citations; indices are those of the marker in the content.
+
+    Equal citations are kept once, so a number may stand at more places than it has citations. Which place is whose is
+    then unknown, and unless all of them are verified none is shown as a source.
+    """
+    spans: dict[int, list[tuple[int, int]]] = {}
     for match in _MARKER.finditer(done.content):
-        for number in re.findall(r"\d+", match[1]):
-            spans.setdefault(int(number), match.span())
-    found = []
+        for number in dict.fromkeys(re.findall(r"\d+", match[1])):
+            spans.setdefault(int(number), []).append(match.span())
+    sound, found = _sound(done.answer), []
+    kept = Counter(number_of(citation) for citation in done.answer.citations)
+    seen: Counter[int] = Counter()
     for citation in done.answer.citations:
-        if citation.verified:
+        number = number_of(citation)
+        places, place = spans.get(number, []), seen[number]
+        seen[number] += 1
+        if citation.verified and (number in sound or len(places) == kept[number]):
             # A located citation has no marker: it speaks for the whole answer.
-            start, end = spans.get(number_of(citation), (0, len(done.content)))
+            start, end = places[min(place, len(places) - 1)] if places else (0, len(done.content))
             found.append({
                 "type": "url_citation",
                 "url_citation": {
@@ -54,6 +64,12 @@ def annotations(done: Done) -> list[dict[str, Any]]:
                 },
             })
     return found
+
+
+def _sound(answer: Answer) -> set[int]:
+    """The numbers all of whose citations are verified."""
+    forged = {number_of(citation) for citation in answer.citations if not citation.verified}
+    return {number_of(citation) for citation in answer.citations} - forged
 
 
 def records(done: Done) -> dict[str, Any]:
@@ -89,8 +105,11 @@ def passage(hit: Hit, number: int) -> dict[str, Any]:
 
 
 def webui_events(done: Done) -> Iterator[dict[str, Any]]:
-    """The `source` events that Open WebUI reads, one for each cited passage."""
-    for number in sorted({number_of(citation) for citation in done.answer.citations if citation.verified}):
+    """The `source` events that Open WebUI reads, one for each cited passage.
+
+    It links every marker of a number to its source: one forged citation of that number takes the source away.
+    """
+    for number in sorted(_sound(done.answer)):
         hit = done.answer.hits[number - 1]
         chunk = hit.chunk
         name = chunk.title or chunk.document

@@ -119,7 +119,7 @@ class State:
     # -------------------------------------------------------------------------------------------- keys
 
     def add_key(self, name: str, *, role: str = "reader", groups: Sequence[str] = ()) -> tuple[Key, str]:
-        """(the key, its secret): the secret is shown once and never stored. `DataMistake` for a bad name or role."""
+        """(the key, its secret): the secret is shown once and never stored. `DataMistake` for a bad or used name."""
         if role not in ROLES:
             raise DataMistake(f"role {role!r} is none of {', '.join(ROLES)}", tip="--role reader")
         if not name.strip() or len(name) > 100 or not name.isprintable() or ":" in name or name.strip() == "owner":
@@ -129,9 +129,10 @@ class State:
         secret = "tw-" + secrets.token_urlsafe(32)
         key = Key(secrets.token_hex(8), name.strip(), role, tuple(sorted(set(groups))), now())
         with self._write() as connection:
-            taken = sa.select(t.keys.c.id).where(t.keys.c.name == key.name, t.keys.c.revoked.is_(None))
-            if connection.scalar(taken) is not None:
-                raise DataMistake(f"there is a key named {key.name!r} already", tip="tunewise keys revoke it first")
+            # Conversations, ratings and uploads hang on the name: a revoked one given again would hand them on.
+            if connection.scalar(sa.select(t.keys.c.id).where(t.keys.c.name == key.name)) is not None:
+                tip = f"take another name: tunewise keys add {key.name}-2"
+                raise DataMistake(f"there is, or was, a key named {key.name!r}", tip=tip)
             connection.execute(
                 sa.insert(t.keys).values(
                     id=key.id, name=key.name, digest=sha256(secret), role=role, groups=list(key.groups),

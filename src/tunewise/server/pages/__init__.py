@@ -6,6 +6,7 @@ anything.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tunewise.server.house import House
 
 
+_INSIDE = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f-\x9f]*")
+
+
 def router(house: House) -> APIRouter:
     """All pages, mounted at "/"; every route is left out of the OpenAPI schema."""
     routes = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -30,14 +34,15 @@ def router(house: House) -> APIRouter:
     @routes.get("/login")
     def login(request: Request, asker: Annotated[Principal | None, Depends(who_or_none)], to: str = "/") -> Response:
         # Only an address of this server: "//elsewhere" would be another host.
-        inside = to if to.startswith("/") and not to.startswith(("//", "/\\")) else "/"
+        # Browsers drop tabs and line ends, and read a backslash as a slash.
+        inside = to if _INSIDE.fullmatch(to) else "/"
         if asker is not None:
             return RedirectResponse(inside, status_code=303)
         return page(request, "login.html", who=None, place="login", to=inside)
 
     @routes.post("/sign-out")
     def sign_out(request: Request) -> Response:
-        if token := request.cookies.get(COOKIE):
+        if (token := request.cookies.get(COOKIE)) and house.state.session(token) is not None:
             house.state.close_session(token)
         gone = RedirectResponse("/login", status_code=303)
         gone.delete_cookie(COOKIE)

@@ -6,6 +6,8 @@ A reply is kept as plain JSON in the conversation and rendered from there, the f
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +18,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from tunewise.citations import pieces
-from tunewise.errors import DataMistake, TunewiseError
+from tunewise.errors import DataMistake, Failed, TunewiseError
 from tunewise.nouns import to_json
 from tunewise.server.desk import Busy, Delta, Done
 from tunewise.server.pages.doors import PageRoute, Reader, Shut
 from tunewise.server.pages.render import page, render
 from tunewise.server.principals import Principal
+from tunewise.server.records import Thumb
 from tunewise.store import project_folder
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 REASONS = ("wrong", "evidence", "incomplete")
 LONGEST = 4000
+TICK = 1.0
+"""Seconds between two looks at whether the reader's key still holds."""
 _ENDS = ".。!！?？;；,，、"
 
 
@@ -65,7 +70,7 @@ def router(house: House) -> APIRouter:
         asker: Reader, question: Annotated[str, Form()], approach: Annotated[str, Form()] = ""
     ) -> Response:
         asked = _checked(question)
-        async with aclosing(house.desk.ask(asker, asked, approach=approach or None)) as events:
+        async with aclosing(_events(house, asker, asked, approach or None)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     kept = _record(house, event, asked, "")
@@ -79,11 +84,12 @@ def router(house: House) -> APIRouter:
     ) -> Response:
         if verdict != "good" and verdict not in REASONS:
             raise Shut(404)
-        bad = verdict != "good"
-        house.state.rate(asker, "thumb", {
-            "answer_id": id[:80], "verdict": "bad" if bad else "good", "reason": verdict if bad else "",
-            "note": better.strip()[:2000],
-        })
+        right = verdict == "good"
+        thumb = Thumb(
+            kind="thumb", answer=id[:80], verdict="right" if right else "wrong", reason="" if right else verdict,
+            note=better.strip()[:2000],
+        )
+        house.state.rate(asker, "thumb", thumb.model_dump(exclude={"kind"}))
         return page(request, "judge.html", who=asker, reply={"id": id[:80], "judged": verdict, "plain": ""})
 
     return routes
@@ -132,13 +138,32 @@ def _examples(house: House, visible: set[str]) -> list[str]:
 # ------------------------------------------------------------------------------------------------ answering
 
 
+async def _events(
+    house: House, asker: Principal, question: str, approach: str | None, history: Sequence[tuple[str, str]] = ()
+) -> AsyncIterator[Delta | Done]:
+    """The events of a question, with its audit line; `Failed` when the key is revoked while the answer is written."""
+    order = await house.desk.submit(asker, question, approach=approach, history=history)
+    try:
+        await run_in_threadpool(house.state.audit_line, asker.name, "ask", order.approach.name, {"id": order.id})
+        checked = time.monotonic()
+        async for event in house.desk.events(order, tick=TICK):
+            if time.monotonic() - checked >= TICK:
+                checked = time.monotonic()
+                if not await run_in_threadpool(house.state.alive, asker):
+                    raise Failed("this key was revoked", tip="sign in again")
+            if event is not None:
+                yield event
+    finally:
+        house.desk.leave(order)
+
+
 async def _stream(
     house: House, request: Request, asker: Principal, question: str, approach: str | None, turn: str,
     conversation: str | None, history: Sequence[tuple[str, str]],
 ) -> AsyncIterator[str]:
     """Server-sent events: `delta` with text, then one `reply` with its markup; `conversation` says where it is kept."""
     try:
-        async with aclosing(house.desk.ask(asker, question, approach=approach, history=list(history))) as events:
+        async with aclosing(_events(house, asker, question, approach, history)) as events:
             async for event in events:
                 if isinstance(event, Delta):
                     yield _event("delta", {"text": event.text})
@@ -163,7 +188,9 @@ def _event(name: str, data: Mapping[str, Any]) -> str:
 def _record(house: House, done: Done, question: str, turn: str) -> dict[str, Any]:
     """A reply as it is kept."""
     answer, approach = done.answer, done.approach
+    documents, groups = house.answering.learned(approach)
     return {
+        "learned": {"documents": documents, "groups": groups},
         "turn": turn, "id": done.id, "approach": approach.name, "understood": done.question,
         "reads": bool(approach.index),
         "recommended": _measured(house) and approach.name == house.answering.recommended().name,
@@ -189,18 +216,32 @@ def _by_turn(turns: Sequence[Any]) -> list[list[Any]]:
 def _turn(house: House, asker: Principal, replies: Sequence[Any], visible: set[str]) -> dict[str, Any]:
     """A question with its replies; a reply that rests on what the reader may no longer see is not shown."""
     judged = {
-        rating.payload["answer_id"]: rating.payload.get("reason") or "good"
+        # "answer_id" and "good" are how earlier versions of this page wrote it.
+        rating.payload.get("answer", rating.payload.get("answer_id")):
+            "good" if rating.payload["verdict"] in ("right", "good") else rating.payload.get("reason") or "wrong"
         for rating in house.state.ratings(kind="thumb", principal=asker.name)
-        if "answer_id" in rating.payload
     }
     shown = []
     for turn in replies:
-        sources = {hit["chunk"]["document"] for hit in turn.answer["answer"]["hits"]}
-        if asker.groups is None or sources <= visible:
+        if _open(house, asker, turn.answer, visible):
             shown.append(_reply(turn.answer, judged.get(turn.answer["id"], "")))
         else:
             shown.append({"hidden": True, "approach": turn.answer["approach"]})
     return {"question": replies[0].question, "replies": shown}
+
+
+def _open(house: House, asker: Principal, kept: Mapping[str, Any], visible: set[str]) -> bool:
+    """Whether a reader may (still) see all that a reply rests on: its passages, and what its adapter learned from."""
+    if asker.groups is None:
+        return True
+    if not {hit["chunk"]["document"] for hit in kept["answer"]["hits"]} <= visible:
+        return False
+    learned = kept.get("learned")
+    if learned is None:
+        # Kept by an earlier version, which did not say: only an approach without an adapter knows nothing by itself.
+        known = {offer.name: offer.approach for offer in house.answering.approaches(asker.groups)}
+        return kept["approach"] in known and not known[kept["approach"]].recipe
+    return set(learned["documents"]) <= visible and set(learned["groups"]) <= set(asker.groups)
 
 
 def _history(house: House, asker: Principal, conversation: str, turn: str) -> list[tuple[str, str]]:
@@ -214,8 +255,7 @@ def _history(house: House, asker: Principal, conversation: str, turn: str) -> li
     said = []
     for replies in _by_turn(turns)[-4:]:
         first = replies[0].answer
-        seen = asker.groups is None or {hit["chunk"]["document"] for hit in first["answer"]["hits"]} <= visible
-        if seen and not (turn and first.get("turn") == turn):
+        if _open(house, asker, first, visible) and not (turn and first.get("turn") == turn):
             said += [("user", replies[0].question), ("assistant", first["answer"]["text"])]
     return said
 
@@ -262,6 +302,8 @@ def _pieces(shown: str, citations: Sequence[Mapping[str, Any]]) -> list[dict[str
     for citation in citations:
         waiting.setdefault(int(citation["marker"].strip("[]")), []).append(citation)
     found = pieces(shown)
+    places = Counter(number for _, numbers in found for number in numbers)
+    seen: Counter[int] = Counter()
     made: list[dict[str, Any]] = []
     for i, (text, numbers) in enumerate(found):
         if numbers and i + 1 < len(found) and (ends := found[i + 1][0][:1]) and ends in _ENDS:
@@ -270,12 +312,20 @@ def _pieces(shown: str, citations: Sequence[Mapping[str, Any]]) -> list[dict[str
         chips = []
         for number in numbers:
             if known := waiting.get(number):
-                chips.append(_chip(number, known.pop(0) if len(known) > 1 else known[0]))
+                chips.append(_chip(number, _at(known, places[number], seen[number])))
+                seen[number] += 1
         made.append({"text": text.rstrip() if chips else text, "chips": chips})
     if not any(piece["chips"] for piece in made):
         located = [(number, one) for number, many in waiting.items() for one in many if one["how"] != "marker"]
         made[-1] = {"text": made[-1]["text"].rstrip(), "chips": [_chip(number, one) for number, one in located]}
     return made
+
+
+def _at(known: Sequence[Mapping[str, Any]], places: int, place: int) -> Mapping[str, Any]:
+    """The citation of a marker's place; where equal ones were kept once, the worst speaks for all of the number."""
+    if len(known) == places:
+        return known[place]
+    return next((citation for citation in known if not citation["verified"]), known[0])
 
 
 def _chip(number: int, citation: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,10 +117,12 @@ def _listed(house: House, asker: Principal, find: str) -> dict[str, Any]:
     wanted = find.strip().casefold()
     kept = [row for row in rows if wanted in row["document"].casefold() or wanted in row["title"].casefold()]
     progress = house.intake.progress()
+    busy = progress is not None or any(row["state"] in BUSY for row in rows)
     return {
         "rows": kept[:SHOWN], "more": max(0, len(kept) - SHOWN), "total": len(rows), "find": find,
-        "busy": progress is not None or any(row["state"] in BUSY for row in rows),
-        "progress": progress, "failed": sum(row["state"] == "failed" for row in rows),
+        # How many documents there are in all is for administrators, as in the API.
+        "busy": busy, "progress": progress if asker.is_admin else None,
+        "failed": sum(row["state"] == "failed" for row in rows),
         "suffixes": _suffixes(), "limit": house.options.upload_bytes,
     }
 

@@ -82,7 +82,8 @@ def _may(house: House, asker: Principal, session: Session) -> bool:
     if asker.groups is None:
         return True
     visible = {record.id for record in house.answering.documents(asker.groups)}
-    usable = {offer.name for offer in house.answering.approaches(asker.groups)}
+    # One that is not ready may be one whose adapter, and so what it learned from, cannot be told.
+    usable = {offer.name for offer in house.answering.approaches(asker.groups) if offer.ready}
     return {session.a, session.b} <= usable and all(set(pair.documents) <= visible for pair in session.pairs)
 
 

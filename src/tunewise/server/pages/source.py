@@ -5,6 +5,7 @@ A document is found by its id among those that this reader may see; nothing that
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 AROUND = 60
 """Lines shown before and behind the cited ones, unless the whole document is asked for."""
+MOST = 5_000
+"""Lines shown of a document that is asked for whole: a page of a million lines opens in no browser."""
+LINE = 20_000
+"""Characters shown of the part of a line before, in, or behind the cited span."""
 SCALE = 1.6
 
 
@@ -59,7 +64,7 @@ def router(house: House) -> APIRouter:
             data = reading.page_png(_file(house, found), number, SCALE)
         except DataMistake:
             raise Shut(404) from None
-        return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=600"})
+        return Response(data, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     return routes
 
@@ -76,7 +81,14 @@ def _file(house: House, document: Document) -> Path:
 
 
 def _drawable(house: House, document: Document) -> bool:
-    return bool(document.pages) and document.id.casefold().endswith(".pdf") and _file(house, document).is_file()
+    """Whether its pages can be drawn: a file that was replaced since it was read is not the document that is known."""
+    if not document.pages or not document.id.casefold().endswith(".pdf"):
+        return False
+    try:
+        changed = int(_file(house, document).stat().st_mtime)
+    except OSError:
+        return False
+    return datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") == document.modified
 
 
 def _pages(house: House, document: Document, start: int, end: int) -> list[dict[str, Any]]:
@@ -103,22 +115,41 @@ def _pages(house: House, document: Document, start: int, end: int) -> list[dict[
 
 
 def _lines(document: Document, start: int, end: int, whole: bool) -> dict[str, Any]:
-    """The document's lines around a span, the span cut into each line's marked part."""
-    made: list[dict[str, Any]] = []
+    """The document's lines around a span, the span cut into each line's marked part; at most `MOST` lines."""
+    text = document.text
+    total = text.count("\n") + 1
+    top, bottom = (text.count("\n", 0, start), text.count("\n", 0, end - 1)) if start < end else (0, 0)
+    if whole:
+        first = max(0, min(top - MOST // 2, total - MOST))
+        last = min(total, first + MOST)
+    else:
+        first = max(0, top - AROUND)
+        last = min(total, bottom + AROUND, first + MOST)
     position = 0
-    for number, text in enumerate(document.text.split("\n"), 1):
-        low, high = max(start - position, 0), min(end - position, len(text))
+    for _ in range(first):
+        position = text.index("\n", position) + 1
+    made: list[dict[str, Any]] = []
+    for number in range(first + 1, last + 1):
+        until = text.find("\n", position)
+        until = len(text) if until < 0 else until
+        low, high = max(start, position), min(end, until)
         cited = start < end and low < high
         made.append({
             "number": number, "cited": cited,
-            "before": text[:low] if cited else text, "marked": text[low:high] if cited else "",
-            "after": text[high:] if cited else "",
+            "before": _ending(text, position, low) if cited else _beginning(text, position, until),
+            "marked": _beginning(text, low, high) if cited else "",
+            "after": _beginning(text, high, until) if cited else "",
         })
-        position += len(text) + 1
-    touched = [i for i, line in enumerate(made) if line["cited"]]
-    first = 0 if whole or not touched else max(0, touched[0] - AROUND)
-    last = len(made) if whole else min(len(made), (touched[-1] if touched else 0) + AROUND)
+        position = until + 1
     return {
-        "lines": made[first:last], "first": first + 1, "last": last, "total": len(made),
-        "cut": first > 0 or last < len(made),
+        "lines": made, "first": first + 1, "last": last, "total": total, "whole": whole,
+        "cut": first > 0 or last < total,
     }
+
+
+def _beginning(text: str, start: int, end: int) -> str:
+    return text[start:end] if end - start <= LINE else f"{text[start : start + LINE]} …"
+
+
+def _ending(text: str, start: int, end: int) -> str:
+    return text[start:end] if end - start <= LINE else f"… {text[end - LINE : end]}"
