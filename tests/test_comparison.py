@@ -200,3 +200,15 @@ def test_what_can_be_expected_is_known_before_the_run():
     assert expected_detectable(questions, 2) < expected_detectable(questions, 7)
     assert expected_detectable(make_questions(100, 1), 2) < expected_detectable(questions, 2), "documents cost"
     assert expected_detectable(make_questions(40, 5), 7) < expected_detectable(questions, 7)
+
+
+def test_the_self_test_of_a_recipe_with_seeds_is_against_the_run_that_was_repeated():
+    first, second, third = make_runs({"raft": Skill(0.5, adapter=True), "b": Skill(0.9, adapter=True),
+                                      "c": Skill(0.9, adapter=True)}, QUESTIONS, seed=1)
+
+    def named(run, name):
+        return replace(run, approach=replace(run.approach, name=name))
+
+    every = [first, named(second, "raft (seed 2)"), named(third, "raft (seed 3)"), named(first, "raft" + AGAIN)]
+    null = compare(every, QUESTIONS).null
+    assert (null.mean, null.verdict) == (0, "not distinguishable"), "not against the mean over the seeds"

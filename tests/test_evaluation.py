@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def test_a_run_comes_back_equal(tmp_path):
     written = (folder / "rows.jsonl").read_text(encoding="utf-8")
     assert written.count('"title": "政策"') == 1, "a passage is written once"
     assert "混合" in folder.name and "/" not in folder.name
+
+
+def test_a_passage_comes_back_with_its_larger_span(tmp_path):
+    within = replace(PASSAGE, parent=(0, 40))
+    folder = run_folder(tmp_path, APPROACH, IDENTITY)
+    result = run(lambda asked: [replace(answer(q), hits=(Hit(within, 1.0, 1),)) for q in asked], folder)
+    assert load_run(folder) == result and load_run(folder).rows[0].answer.hits[0].chunk.parent == (0, 40)
 
 
 def test_nothing_is_asked_twice(tmp_path):

@@ -118,3 +118,35 @@ def test_nothing_to_change_is_said(root: Path) -> None:
     save_questions(project.questions, [q for q in load_questions(project.questions) if q.id == "f"])
     with pytest.raises(DataMistake, match="no fact can be changed"):
         freshness(project, approaches=["zero-shot"])
+
+
+def test_what_may_not_or_cannot_be_asked_is_left_out_with_its_reason(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://me:secret@api.example.com/v1")
+    (root / "tunewise.toml").write_text(
+        '[project]\nembedder = "hash"\nmodel = "echo"\n[needs]\ndata_may_leave = false\n[approaches.zero-shot]\n'
+        '[approaches.far]\nmodel = "openai:x"\n[approaches.broken]\nmodel = "gguf:none.gguf"\n'
+        '[approaches.vendor]\nendpoint = "http://127.0.0.1:9/v1"\nmodel = "x"\n', encoding="utf-8",
+    )
+    result = freshness(load_project(root, environ={}), facts=2)
+    assert [one.approach for one in result.approaches] == ["zero-shot"]
+    why = dict(line.split(": ", 1) for line in result.skipped)
+    assert set(why) == {"far", "broken", "vendor"}
+    assert "api.example.com" in why["far"] and "secret" not in why["far"] and "somebody else" in why["vendor"]
+
+
+def test_the_copy_names_the_files_of_training_where_they_are(root: Path) -> None:
+    from tunewise.jobs.freshness import _copy
+
+    (root / "tunewise.toml").write_text(
+        '[project]\nembedder = "hash"\nmodel = "echo"\n[training]\nrows = "rows.jsonl"\nepochs = 1\n'
+        '[training.dap]\ngeneral = "general.txt"\n[training.dpo]\nparent = "raft"\npairs = "/pairs.jsonl"\n'
+        '[training.sft]\nparent = "adapters/mine"\n', encoding="utf-8",
+    )
+    (root / "elsewhere").mkdir()
+    copy = _copy(load_project(root, environ={}), root / "elsewhere")
+    assert copy.training == {
+        "rows": str(root / "rows.jsonl"), "epochs": 1, "dap": {"general": str(root / "general.txt")},
+        "dpo": {"parent": "raft", "pairs": "/pairs.jsonl"}, "sft": {"parent": str(root / "adapters/mine")},
+    }

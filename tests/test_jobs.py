@@ -1,6 +1,7 @@
 """The main job end to end without weights: documents → index → echo model → comparison → recommendation; resumption."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from tunewise.jobs.ingest import ingest
 from tunewise.jobs.tune import tune
 from tunewise.nouns import Gold, Question
 from tunewise.project import load_project
-from tunewise.questions import save_questions
+from tunewise.questions import load_questions, save_questions
 
 TOPICS = {
     "kettle": ("The kettle holds 2 litres of water.", "2 litres", "How much water does the kettle hold?"),
@@ -200,8 +201,6 @@ def test_an_increment_does_not_make_the_index_look_cheap(project):
 
 def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch):
     """No weights here: an adapter is a name, and each seed makes the echo model fail at another question."""
-    from dataclasses import replace
-
     from tunewise.jobs import compare as module
     from tunewise.models.echo import Echo
     from tunewise.nouns import Cost
@@ -244,6 +243,81 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     standings = {s.approach.name: s for s in result.comparison.standings}
     assert set(standings) == {"rag", "raft"} and standings["raft"].seed_sd > 0 and standings["rag"].seed_sd is None
     assert last(tuned).comparison.standings == result.comparison.standings
+
+
+@pytest.mark.parametrize(("more", "measured"), [
+    ("", False), ("[forgetting]\n", True), ("[forgetting]\nlimit = 20\n", True),
+    ("[needs]\nmax_forgetting = 0.1\n", True),
+])
+def test_forgetting_is_measured_where_a_table_or_a_limit_asks_for_it(project, monkeypatch, more, measured):
+    """No weights here: an adapter is a name, and what it forgot a figure."""
+    from types import SimpleNamespace
+
+    from tunewise.jobs import compare as module
+    from tunewise.models.echo import Echo
+    from tunewise.nouns import Cost, Estimate
+    from tunewise.store import write_json
+
+    seen, emptied = [], []
+
+    def build(made, **_):
+        write_json(made.folder / "tunewise.json", {"questions": []})
+        return made.folder
+
+    def loaded(name, adapter, held, *, journal):
+        emptied.append(held)
+        held[name, str(adapter)] = Echo()
+        return Echo()
+
+    made = SimpleNamespace(rows=(), folder=project.root / "adapter-0")
+    monkeypatch.setattr(module, "plan", lambda *_, **__: made)
+    monkeypatch.setattr(module, "build", build)
+    monkeypatch.setattr(module, "_loaded", loaded)
+    monkeypatch.setattr(module, "_training_cost", lambda adapter: Cost(labels=1))
+    monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
+    monkeypatch.setattr(module, "forgetting", lambda *_, **__: seen.append(dict(emptied[-1])))
+    monkeypatch.setattr(module, "known", lambda adapter: Estimate(-0.01, -0.02, 0, 9) if seen else None)
+    (project.root / "tunewise.toml").write_text(TOML + more, encoding="utf-8")
+    made_of = load_project(project.root, environ={}, user=project.root / "none")
+    tuned = replace(made_of, approaches=(replace(made_of.approach("rag"), name="raft", recipe="raft"),))
+    result = compare(tuned)
+    assert seen == ([{}] if measured else []), "and no other model is held meanwhile"
+    assert not any("forgetting" in why for why in result.recommendation.rejected.values())
+
+
+def test_a_judge_elsewhere_is_not_asked_where_data_may_not_leave(project, monkeypatch):
+    from tunewise.jobs import tune as module
+
+    monkeypatch.setattr(module, "is_local", lambda name: True)
+    training = '[training.dpo]\njudge = "openai:big"\nparent = "sft"\n'
+    (project.root / "tunewise.toml").write_text(TOML + training + "[needs]\ndata_may_leave = false\n", encoding="utf-8")
+    mine = load_project(project.root, environ={}, user=project.root / "none")
+    approach = replace(mine.approach("zero-shot"), recipe="dpo")
+    learned = [replace(question, split="train") for question in load_questions(mine.questions)]
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.com/v1")
+    with pytest.raises(ConfigMistake, match=r"judge openai:big is at https://api\.example\.com"):
+        module.plan(mine, approach, learned, books=None)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr("tunewise.training.leaving.adapter_identity", lambda *_, **__: "0" * 64)
+    assert module.plan(mine, approach, learned, books=None).settings.judge == "openai:big"
+
+
+def test_the_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch):
+    import sys
+    from types import SimpleNamespace
+
+    from tunewise.models.gpu import gpu_peak, reset_gpu_peak
+
+    reset = []
+    cuda = SimpleNamespace(is_initialized=lambda: True, device_count=lambda: 2, reset_peak_memory_stats=reset.append,
+                           max_memory_allocated=lambda device: 100 + device)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    reset_gpu_peak()
+    assert gpu_peak() == 201 and reset == [0, 1]
+    cuda.is_initialized = lambda: False
+    assert gpu_peak() == 0, "CUDA is not started to be asked"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert gpu_peak() == 0 and "torch" not in sys.modules
 
 
 def test_approaches_on_one_model_share_it(monkeypatch, tmp_path):

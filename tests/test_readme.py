@@ -38,6 +38,14 @@ def test_blocks_are_found() -> None:
     assert commands(page) == ["one  two", "three"]
 
 
+def test_the_tree_names_every_room() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("\nsrc/tunewise/\n")[2].partition("```")[0]
+    told = set(re.findall(r"^  ([\w.]+)/? ", tree, re.MULTILINE))
+    rooms = {path.name for path in (ROOT / "src" / "tunewise").iterdir()
+             if (path.suffix == ".py" or any(path.glob("*.py"))) and not path.name.startswith("__")}
+    assert told == rooms
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_commands_run(name: str, tmp_path: Path) -> None:

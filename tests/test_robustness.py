@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from tunewise.models import Generated
 from tunewise.models.echo import Echo
 from tunewise.nouns import Chunk, Gold, Question
 from tunewise.project import load_project
-from tunewise.questions import save_questions
+from tunewise.questions import load_questions, save_questions
 
 THINGS = {"kettle": ("holds", 2, "litres"), "lamp": ("glows for", 9, "hours"), "tent": ("sleeps", 4, "people"),
           "stove": ("burns", 80, "grams"), "rope": ("carries", 300, "kilograms"), "boot": ("comes in", 12, "sizes"),
@@ -124,6 +125,31 @@ def test_it_goes_on_where_it_was(project, monkeypatch):
 def test_only_what_reads_can_be_disturbed(project):
     with pytest.raises(ConfigMistake, match="read an index"):
         robustness(project, approaches=["zero-shot"])
+
+
+def settle(project, more):
+    (project.root / "tunewise.toml").write_text(TOML + more, encoding="utf-8")
+    return load_project(project.root, environ={}, user=project.root / "none.toml")
+
+
+def test_conversations_and_written_queries_are_disturbed_like_others(project):
+    questions = load_questions(project.questions)
+    save_questions(project.questions, [replace(q, history=(("What is it?", "A thing."),)) for q in questions])
+    mine = settle(project, '[approaches.written]\nindex = true\nretrieval = { k = 3, rewrite = "hyde" }\n')
+    first, second = robustness(mine)
+    assert first.questions == second.questions == 8 and first.noise[0].mean == second.noise[0].mean == 1
+    rows = [json.loads(line) for folder in (project.root / ".tunewise" / "robustness").iterdir()
+            for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert rows and not any(row["answer"]["error"] for row in rows)
+
+
+def test_what_may_not_leave_is_not_disturbed(project, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.com/v1")
+    mine = settle(project, '[approaches.far]\nindex = true\nmodel = "openai:x"\n[needs]\ndata_may_leave = false\n')
+    with pytest.raises(ConfigMistake, match=r"far for https://api\.example\.com") as caught:
+        robustness(mine)
+    assert "these stay here: rag" in caught.value.tip
+    assert len(robustness(mine, approaches=["rag"], limit=2)) == 1
 
 
 def test_the_command(project, capsys):

@@ -45,7 +45,6 @@ def test_answers_are_the_same_with_and_without(folder, monkeypatch):
     prompts = [[{"role": "user", "content": f"{lead} {' '.join(WORDS[i : 2 * i + 1])}"}] for i in range(1, 9)]
     decoding = Decoding(max_new_tokens=12)
     alone = [model.generate([prompt], decoding)[0].text for prompt in prompts]
-    monkeypatch.setattr(local, "SHARED", 64)
     calls = []
     forward = model.model.generate
     monkeypatch.setattr(model.model, "generate", lambda **how: calls.append("past_key_values" in how) or forward(**how))
@@ -55,3 +54,7 @@ def test_answers_are_the_same_with_and_without(folder, monkeypatch):
     monkeypatch.setattr(local, "SHARED", 10**9)
     assert [one.text for one in model.generate(prompts, decoding)] == alone and calls == [True, False]
     assert len(set(alone)) > 3, "the prompts matter"
+    monkeypatch.setattr(local, "SHARED", 64)
+    model.model.config.sliding_window = 4096
+    model.generate(prompts, decoding)
+    assert calls == [True, False, False], "padding inside a window would shorten it"

@@ -238,6 +238,17 @@ def test_what_may_not_leave_is_not_asked_at_all(project):  # noqa: F811
         ask(made, "Q?", approach="cloud")
 
 
+def test_a_password_in_an_address_is_kept_nowhere(project):  # noqa: F811
+    (project.root / "tunewise.toml").write_text(
+        TOML + '[approaches.live]\nendpoint = "http://me:hunter2@127.0.0.1:9/v1"\nmodel = "x"\n', encoding="utf-8"
+    )
+    made = load_project(project.root, environ={}, user=project.root / "none")
+    result = compare(made, approaches=["zero-shot", "live"], limit=2)
+    assert result.comparison.identity["runs"]["live"]["model"]["address"] == "http://***@127.0.0.1:9/v1"
+    kept = [path for path in (project.root / ".tunewise").rglob("*.json*") if "hunter2" in path.read_text("utf-8")]
+    assert kept == []
+
+
 def test_settings_of_foreign_systems_are_checked(tmp_path):
     (tmp_path / "tunewise.toml").write_text(
         '[approaches.a]\nanswers = "x.jsonl"\nendpoint = "http://h/v1"\n[approaches.b]\n'

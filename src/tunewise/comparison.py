@@ -188,6 +188,7 @@ def compare(
     _refuse(runs, questions, leaks)
     names = {run.approach.name for run in runs}
     repeats = [run for run in runs if run.approach.name.removesuffix(AGAIN) in names - {run.approach.name}]
+    originals = {run.approach.name: run for run in runs}
     runs, seeded = over_seeds([run for run in runs if run not in repeats])
     clusters, note = clusters_of(questions)
     weights = weights_of(questions, needs)
@@ -239,7 +240,7 @@ def compare(
         ))
     differences = [s.against_best for s in standings if s.against_best is not None]
     differences += [s.against_cheapest for s in standings if s.against_cheapest is not None and cheapest != best]
-    null = _null(repeats, runs, questions, metric, clusters, weights, needs, seed)
+    null = _null(repeats, originals, questions, metric, clusters, weights, needs, seed)
     if null is not None and null.verdict != "not distinguishable":
         notes.append(f"Self-test failed: {null.b} run twice came out {null.verdict} ({null.mean:+.3f}, "
                      f"p {null.p:.3f}); trust no difference of this size.")
@@ -305,15 +306,18 @@ def _rows(runs: Sequence[Run], questions: Sequence[Question]) -> dict[str, dict[
 
 
 def _null(
-    repeats: Sequence[Run], runs: Sequence[Run], questions: Sequence[Question], metric: str, clusters: Sequence[str],
-    weights: np.ndarray, needs: Needs, seed: int,
+    repeats: Sequence[Run], originals: Mapping[str, Run], questions: Sequence[Question], metric: str,
+    clusters: Sequence[str], weights: np.ndarray, needs: Needs, seed: int,
 ) -> Difference | None:
-    """The first repeated run against its original; its p stands alone, as the test is planned before looking."""
+    """The first repeated run against its original; its p stands alone, as the test is planned before looking.
+
+    The original is the run as it was measured: a mean over training seeds is not what was run twice.
+    """
     if not repeats:
         return None
     again = repeats[0]
     name = again.approach.name.removesuffix(AGAIN)
-    first = next(run for run in runs if run.approach.name == name)
+    first = originals[name]
     columns, values = _matrix([again, first], questions)
     if (0, metric) not in columns or (1, metric) not in columns:
         return None

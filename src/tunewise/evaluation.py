@@ -61,7 +61,8 @@ class _Rows:
         for value in recover_jsonl(path):
             try:
                 for fields in value["chunks"]:
-                    numbered.append(Chunk(**{**fields, "groups": tuple(fields["groups"])}))
+                    lists = {key: tuple(fields[key]) for key in ("groups", "parent") if fields.get(key) is not None}
+                    numbered.append(Chunk(**{**fields, **lists}))
                 row = _row(value, numbered)
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise Damaged(f"{path}: a row is not what was written: {error!r}",

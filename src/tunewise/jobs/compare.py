@@ -22,17 +22,18 @@ from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
 from tunewise.jobs.fits import settled
-from tunewise.jobs.foreign import foreign_ask, identify, is_foreign
+from tunewise.jobs.foreign import foreign_ask, identify, is_foreign, leaves_for, masked
 from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
+from tunewise.models.gpu import gpu_peak, reset_gpu_peak
 from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
-from tunewise.recommendation import recommend, stays_here
+from tunewise.recommendation import recommend
 from tunewise.scorers import score
 from tunewise.scorers.grounding import load_nli
 from tunewise.scorers.terminology import load_glossary
@@ -114,7 +115,10 @@ def compare(
             ]
             runs += own
             for run in own:
-                if project.forgetting and run.approach.adapter:
+                if run.approach.adapter and _asks_forgetting(project):
+                    # Two models are loaded one after the other, in the room of the one that is held.
+                    held.clear()
+                    gc.collect()
                     forgetting(project, _adapter(project, run), model=run.approach.model, progress=progress)
             if on_standing is not None:
                 on_standing(compare_runs(own, asked, needs=project.needs, train_questions=learned).standings[0])
@@ -162,6 +166,11 @@ def _kept_here(project: Project, chosen: Sequence[Approach]) -> dict[str, str]:
             for name, address in named.items() if address}
 
 
+def _asks_forgetting(project: Project) -> bool:
+    """Whether what training took away is to be measured: a [forgetting] table asks for it, and so does a limit."""
+    return project.forgetting is not None or project.needs.max_forgetting is not None
+
+
 def _decide(
     project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path,
     left_out: Mapping[str, str],
@@ -183,14 +192,6 @@ def _history(project: Project, adapter: str) -> tuple[dict[str, float], ...]:
     """The learning curve that training left in an adapter's manifest; empty where the adapter is gone."""
     about = project_folder(project.root) / "adapters" / adapter / "tunewise.json"
     return tuple(read_json(about).get("history") or ()) if about.is_file() else ()
-
-
-def leaves_for(project: Project, approach: Approach) -> str:
-    """The address to which asking this approach would take data that may not leave; else empty."""
-    if project.needs.data_may_leave or approach.answers or (not approach.endpoint and is_local(approach.model)):
-        return ""
-    address = approach.endpoint or str(describe_model(approach.model).get("address", ""))
-    return address if address and not stays_here(address) else ""
 
 
 def measured_against(result: CompareResult, baseline: Path, margin: float) -> Against:
@@ -282,6 +283,8 @@ def _measure(
     if approach.answers:
         # Where the file lies on this machine is nobody's business: its hash says which one it was.
         approach = replace(approach, answers=Path(approach.answers).name)
+    if approach.endpoint:
+        approach = replace(approach, endpoint=masked(approach.endpoint))
     identity = {
         "model": identify(foreign) if theirs else describe_model(approach.model, adapter=adapter),
         "template": "" if theirs else template_fingerprint(approach.prompt),
@@ -300,6 +303,7 @@ def _measure(
     if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:
         return load_run(place)
     reset_peak()
+    reset_gpu_peak()
     phase = f"answer {approach.name}"
     progress(phase, 0, len(asked))
     if theirs:
@@ -318,7 +322,7 @@ def _measure(
         del model, retriever, writer
 
     def costs() -> Cost:
-        return replace(cost, alone_seconds=alone, peak_memory_bytes=peak_memory())
+        return replace(cost, alone_seconds=alone, peak_memory_bytes=gpu_peak() or peak_memory())
 
     run = evaluate(
         ask,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import DataMistake
 from tunewise.jobs.search import ingested
+from tunewise.models import describe_model, is_local
 from tunewise.nouns import Approach, Chunk
+from tunewise.recommendation import stays_here
 from tunewise.store import sha256
 from tunewise.systems import Library, answers_file, endpoint
 
@@ -28,7 +31,20 @@ def identify(approach: Approach) -> dict[str, Any]:
         if not path.is_file():
             raise DataMistake(f"{path} does not exist", tip='one line for each question: {"id": "q1", "answer": "…"}')
         return {"answers": path.name, "sha256": sha256(path)}
-    return {"model": approach.model, "address": approach.endpoint}
+    return {"model": approach.model, "address": masked(approach.endpoint or "")}
+
+
+def masked(address: str) -> str:
+    """An address as it may be kept in a run or shown in a report: without the password inside it."""
+    return re.sub(r"//[^/@]*@", "//***@", address)
+
+
+def leaves_for(project: Project, approach: Approach) -> str:
+    """The address to which asking this approach would take data that may not leave; else empty."""
+    if project.needs.data_may_leave or approach.answers or (not approach.endpoint and is_local(approach.model)):
+        return ""
+    address = approach.endpoint or str(describe_model(approach.model).get("address", ""))
+    return masked(address) if address and not stays_here(address) else ""
 
 
 def foreign_ask(project: Project, approach: Approach) -> Ask:

@@ -83,7 +83,7 @@ def general() -> Path:
 
 def load_sets(project: Project) -> Sets:
     """The sets of [forgetting] in tunewise.toml; those that ship where it names none."""
-    table = project.forgetting
+    table = project.forgetting or {}
     if unknown := sorted(set(table) - set(SETTINGS)):
         raise ConfigMistake(f"[forgetting] {unknown[0]}: unknown key", tip=f"known: {', '.join(SETTINGS)}")
     for key, kind in (("sets", list), ("texts", list), ("limit", int), ("asked", int)):

@@ -10,16 +10,17 @@ import gc
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewise.answers import QueryWriter, choose_examples, make_ask
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, UserMistake
 from tunewise.jobs.edits import Fact, change_facts, follow, says
 from tunewise.jobs.fits import settled
+from tunewise.jobs.foreign import is_foreign, leaves_for
 from tunewise.jobs.ingest import ingest
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.tune import build, plan
@@ -28,12 +29,15 @@ from tunewise.nouns import Answer, Approach, Estimate, Question, to_json
 from tunewise.questions import load_questions, save_questions
 from tunewise.statistics import wilson
 from tunewise.store import project_folder, write_json
+from tunewise.training import RECIPES
 
 if TYPE_CHECKING:
     from tunewise.project import Project
 
 Progress = Callable[[str, int, int], None]
 FACTS = 20
+FILES = ("rows", "general", "pairs", "parent")
+"""Keys of [training] that name files of the project's folder; `parent` may be a recipe, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ def freshness(
     result is kept in the project as freshness.json.
     """
     chosen = [project.approach(name) for name in approaches] if approaches else list(project.approaches)
+    refused = {approach.name: why for approach in chosen if (why := _unmeasured(project, approach))}
+    chosen = [approach for approach in chosen if approach.name not in refused]
     questions = load_questions(project.questions)
     home = project_folder(project.root)
     home.mkdir(parents=True, exist_ok=True)
@@ -102,14 +108,14 @@ def freshness(
             library(copy) if wanted else nullcontext()
         ) as after:
             measured: list[Fresh] = []
-            skipped: list[str] = []
+            skipped = [f"{name}: {why}" for name, why in refused.items()]
             for done, approach in enumerate(chosen):
                 progress("freshness", done, len(chosen))
                 try:
                     measured.append(
                         _measure(project, copy, approach, changed, before, after, seconds, retrain, progress)
                     )
-                except DataMistake as mistake:
+                except UserMistake as mistake:
                     skipped.append(f"{approach.name}: {mistake.message} ({mistake.tip})")
             progress("freshness", len(chosen), len(chosen))
     result = FreshnessResult(
@@ -128,8 +134,32 @@ def _copy(project: Project, place: Path) -> Project:
     if cache.is_dir():
         shutil.copytree(cache, project_folder(place) / "cache")
     return replace(
-        project, root=place, documents=place / "documents", questions=place / "questions.jsonl", index=None
+        project, root=place, documents=place / "documents", questions=place / "questions.jsonl", index=None,
+        training=_rooted(project.training, project.root),
     )
+
+
+def _rooted(table: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """[training] with its files where they are: what is named from the project's folder is not in the copy's."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            value = _rooted(value, root)
+        elif key in FILES and value and not (key == "parent" and value in RECIPES):
+            value = str(root / Path(str(value)).expanduser())
+        found[key] = value
+    return found
+
+
+def _unmeasured(project: Project, approach: Approach) -> str:
+    """Why an approach is not asked at all; else empty."""
+    if is_foreign(approach):
+        return "somebody else's system reads documents of its own, and the changed ones never reach it"
+    try:
+        address = leaves_for(project, approach)
+    except UserMistake as mistake:
+        return f"{mistake.message} ({mistake.tip})"
+    return f"data would leave this machine for {address} (data_may_leave = false)" if address else ""
 
 
 def _bring(project: Project, progress: Progress) -> float:
@@ -152,7 +182,8 @@ def _measure(
         adapter = renewed = _trained(project, approach, questions, before)
         if retrain:
             started = time.monotonic()
-            renewed = build(plan(copy, approach, load_questions(copy.questions), books=after), progress=progress)
+            moved = replace(approach, **_rooted({"parent": approach.parent}, project.root))
+            renewed = build(plan(copy, moved, load_questions(copy.questions), books=after), progress=progress)
             update += time.monotonic() - started
         means.append("retrained" if retrain else "adapter as it was")
     asked = [fact.question for fact in facts]

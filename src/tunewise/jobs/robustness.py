@@ -23,6 +23,8 @@ from tunewise.comparison import clusters_of
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.evaluation import evaluate, run_folder
 from tunewise.jobs.compare import quiet
+from tunewise.jobs.fits import settled
+from tunewise.jobs.foreign import leaves_for
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.tune import build, plan
 from tunewise.machine import machine, versions
@@ -101,6 +103,12 @@ def robustness(
     if not chosen or (approaches and len(chosen) < len(named)):
         raise ConfigMistake("only approaches that read an index have passages to disturb",
                             tip=f"with an index: {', '.join(a.name for a in project.approaches if a.index) or 'none'}")
+    if away := {approach.name: to for approach in chosen if (to := leaves_for(project, approach))}:
+        stay = ", ".join(approach.name for approach in chosen if approach.name not in away) or "none"
+        raise ConfigMistake(
+            "data would leave this machine: " + ", ".join(f"{name} for {to}" for name, to in away.items()),
+            tip=f"data_may_leave = false in tunewise.toml; these stay here: {stay}",
+        )
     questions = load_questions(project.questions)
     asked = [q for q in questions if q.split == "test" and q.answerable and q.answers and any(g.end for g in q.gold)]
     asked = list({q.question: q for q in reversed(asked)}.values())[::-1]  # passages are handed over by the wording
@@ -233,8 +241,11 @@ def _measure(
     adapter: Path | None = None
     if approach.recipe:
         adapter = build(plan(project, approach, questions, books=books), progress=progress)
+    # Passages are found by the plain question, and handed over by it: no query is written, none joined, none gated.
+    retrieval = replace(settled(project, books, approach.retrieval, questions), k=k, rewrite="none", gate="always",
+                        follow_up="off")
     approach = replace(approach, index=books.index.fingerprint, adapter=adapter.name if adapter else None,
-                       retrieval=replace(approach.retrieval, k=k))
+                       retrieval=retrieval)
     examples = choose_examples([q for q in questions if q.split == "train"], approach.examples)
     model = load_model(approach.model, adapter=adapter)
     contexts = contexts_of(asked, books, approach, k, model.count_tokens)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
 from tunewise.jobs.fits import settled
+from tunewise.jobs.foreign import leaves_for
 from tunewise.jobs.imports import own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
@@ -89,6 +90,9 @@ def plan(
     own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
     settings = _settings(project, recipe).but(own).but(given or {})
     settings = settings.but({"seed": settings.seed + seed})
+    judge = settings.judge if recipe in PREFERENCES else ""
+    if judge and (to := leaves_for(project, replace(approach, model=judge, endpoint=None, answers=None))):
+        raise ConfigMistake(f"the judge {judge} is at {to}, and data_may_leave = false", tip="a local judge")
     if books is not None:
         approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
     parent = _parent(project, approach, questions, settings, books)

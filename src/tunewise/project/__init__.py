@@ -94,7 +94,8 @@ class Project:
     approaches: tuple[Approach, ...]
     needs: Needs
     training: Mapping[str, Any] = field(default_factory=dict)
-    forgetting: Mapping[str, Any] = field(default_factory=dict)
+    forgetting: Mapping[str, Any] | None = None
+    """What forgetting is measured on; None: the file has no [forgetting]."""
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
     max_age: Mapping[str, int] = field(default_factory=dict)
@@ -176,7 +177,8 @@ def load_project(
         model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
         chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,
         approaches=approaches, needs=needs, training=training, groups=groups,
-        forgetting=project.table("forgetting"), origins=origins, seeds=values["compare.seeds"],
+        forgetting=project.table("forgetting") if "forgetting" in project.data else None, origins=origins,
+        seeds=values["compare.seeds"],
     )
 
 
