@@ -198,6 +198,35 @@ def test_an_increment_does_not_make_the_index_look_cheap(project):
     assert read_json(project.root / ".tunewise" / "ingest.json")[result.generation.id] >= before
 
 
+def test_a_preference_run_shows_the_rows_of_its_parents_recipe(project, monkeypatch):
+    from dataclasses import replace
+
+    from tunewise.jobs import recipes
+    from tunewise.jobs import tune as module
+    from tunewise.jobs.library import library
+    from tunewise.nouns import Approach
+    from tunewise.questions import load_questions
+    from tunewise.store import write_json
+
+    monkeypatch.setattr(module, "is_local", lambda name: True)
+    monkeypatch.setattr(recipes, "token_counter", lambda name: len)
+    tables = {"raft": {"quotes": True, "max_refusals": 0.5}, "dpo": {"parent": "raft"}}
+    tuned = replace(project, training=tables)
+    approach = Approach("dpo", "tiny", "answer", retrieval=project.retrieval, recipe="dpo")
+    with library(tuned) as books:
+        made = module.plan(tuned, approach, load_questions(tuned.questions), books=books, seed=3)
+    assert made.rows == made.parent.rows and made.prompt == made.parent.prompt == "quoted"
+    assert (made.settings.quotes, made.settings.max_refusals) == (True, 0.5)
+    assert made.settings.seed == made.parent.settings.seed == 3
+    # The same from a finished folder, whose manifest has the settings.
+    write_json(project.root / "done" / "tunewise.json", {
+        "recipe": "raft", "identity": "x", "settings": {"quotes": True, "max_refusals": 0.5}})
+    tuned = replace(project, training={"dpo": {"parent": "done"}})
+    with library(tuned) as books:
+        again = module.plan(tuned, approach, load_questions(tuned.questions), books=books, seed=3)
+    assert again.rows == made.rows and again.prompt == "quoted"
+
+
 def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch):
     """No weights here: an adapter is a name, and each seed makes the echo model fail at another question."""
     from dataclasses import replace

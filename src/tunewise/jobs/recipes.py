@@ -22,6 +22,13 @@ PREFERENCES = frozenset({"dpo", "kto", "grpo", "rloo"})
 """Recipes that improve on a parent; their prompts are the rows of the parent's recipe."""
 
 
+def template_of(recipe: str, approach: Approach, settings: TrainingSettings) -> str:
+    """The template in which the rows of a recipe put their questions."""
+    if recipe not in NEEDS_INDEX:
+        return "answer"
+    return approach.prompt if approach.index else "quoted" if settings.quotes else "grounded"
+
+
 def rows_of(
     project: Project,
     recipe: str,
@@ -48,7 +55,7 @@ def rows_of(
     if recipe == "sft":
         return plain, plain_report
     assert books is not None
-    template = approach.prompt if approach.index else "quoted" if settings.quotes else "grounded"
+    template = template_of(recipe, approach, settings)
     writer = QueryWriter(lambda: load_model(approach.model))
     rows, report = raft_rows(
         questions,
