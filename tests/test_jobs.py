@@ -198,6 +198,19 @@ def test_an_increment_does_not_make_the_index_look_cheap(project):
     assert read_json(project.root / ".tunewise" / "ingest.json")[result.generation.id] >= before
 
 
+def test_the_oracle_of_small_chunks_is_the_passage_that_is_read(project):
+    from tunewise.jobs.library import library
+    from tunewise.questions import load_questions
+
+    ingest(project.documents, project=project.root, embedder="hash", tokens=8, kind="parents", again=True)
+    question = load_questions(project.questions)[0]
+    with library(project) as books:
+        small = [chunk for chunk in books.catalog.chunks(question.gold[0].document) if chunk.parent]
+        read = books.index.parents(small)
+        found = books.oracle(question)
+    assert small and [one.id for one in found] and {one.id for one in found} <= {one.id for one in read.values()}
+
+
 def test_a_preference_run_shows_the_rows_of_its_parents_recipe(project, monkeypatch):
     from dataclasses import replace
 
@@ -264,13 +277,14 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
     monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
         int(adapter.name[-1]) if adapter else 0))
-    approach = replace(project.approach("rag"), name="raft", recipe="raft")
+    approach = replace(project.approach("rag"), name="raft", recipe="raft", examples=1)
     tuned = replace(project, approaches=(project.approach("rag"), approach), seeds=3)
     started = []
     result = compare(tuned, on_start=lambda count, points: started.append((count, points)))
     assert planned == [("raft", 0), ("raft (seed 2)", 1), ("raft (seed 3)", 2)]
     assert started[0][0] == 23 and 0 < started[0][1] < 1
     standings = {s.approach.name: s for s in result.comparison.standings}
+    assert all(run.cost.labels == 2 and run.trained_on == {"kettle"} for run in result.runs if run.approach.recipe)
     assert set(standings) == {"rag", "raft"} and standings["raft"].seed_sd > 0 and standings["rag"].seed_sd is None
     assert last(tuned).comparison.standings == result.comparison.standings
 
