@@ -17,7 +17,7 @@ from sample_documents import make
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import ConfigMistake, Damaged, DataMistake, DiskFull, Failed
-from tunewise.index import Index, access, build, generation, lexical
+from tunewise.index import Index, access, build, generation, lexical, stored_bytes
 from tunewise.index.vectors import VectorCache
 from tunewise.store import lock
 
@@ -437,6 +437,8 @@ def test_an_index_under_a_uri(catalog: Catalog, folder: Path, tmp_path: Path) ->
     """The same code as on object storage, with the local disk behind the URI."""
     uri = (tmp_path / "bucket").as_uri()
     old = build(catalog, folder, embedder=HashEmbedder(), uri=uri)
+    lying = [file.stat().st_size for file in (tmp_path / "bucket").rglob("*") if file.is_file()]
+    assert stored_bytes(folder, old.id) == sum(lying) > 0
     assert not [path for path in folder.iterdir() if path.is_dir()]
     assert lexical_texts(Index(catalog, folder), "batteries") == ["The AX-200/C runs on batteries."]
     vector = HashEmbedder().embed(["director earns euros"])[0]

@@ -199,6 +199,112 @@ def test_an_increment_does_not_make_the_index_look_cheap(project):
     assert read_json(project.root / ".tunewise" / "ingest.json")[result.generation.id] >= before
 
 
+def test_the_oracle_of_small_chunks_is_the_passage_that_is_read(project):
+    from tunewise.jobs.library import library
+    from tunewise.questions import load_questions
+
+    ingest(project.documents, project=project.root, embedder="hash", tokens=8, kind="parents", again=True)
+    question = load_questions(project.questions)[0]
+    with library(project) as books:
+        small = [chunk for chunk in books.catalog.chunks(question.gold[0].document) if chunk.parent]
+        read = books.index.parents(small)
+        found = books.oracle(question)
+    assert small and [one.id for one in found] and {one.id for one in found} <= {one.id for one in read.values()}
+
+
+def test_a_sweep_leaves_what_was_finished_before_it(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from tunewise.jobs import sweep as module
+    from tunewise.store import write_json
+    from tunewise.training import RECIPES, estimate
+
+    plans, old = [], tmp_path / "0.5"
+    write_json(old / "tunewise.json", {"validation": [{"loss": 0.5}]})
+
+    def worked_out(project, approach, *, given):
+        plans.append(given)
+        folder = old if len(plans) == 2 else tmp_path / f"trial{len(plans)}"
+        return SimpleNamespace(
+            validation=(1,), recipe="sft", model="m", folder=folder, settings=RECIPES["sft"].but({"rate": 1e-3})
+        )
+
+    def build(made, *, progress):
+        if made.folder != old:
+            write_json(made.folder / "tunewise.json", {"validation": [{"loss": 1.0}]})
+        return made.folder
+
+    monkeypatch.setattr(module, "wanted", lambda *a, **k: None)
+    monkeypatch.setattr(module, "worked_out", worked_out)
+    monkeypatch.setattr(module, "build", build)
+    monkeypatch.setattr(estimate, "width_of", lambda model: 576)
+    module.sweep(None, "sft", candidates=2)
+    assert len(plans) > 2 and [path.name for path in tmp_path.iterdir()] == [old.name]
+
+
+def test_a_served_adapter_that_learned_from_documents_is_found_with_them(project, monkeypatch):
+    from dataclasses import replace
+
+    from tunewise.jobs import answering as room
+
+    seen = []
+    monkeypatch.setattr(
+        room.asking, "_adapter", lambda project, approach, questions, books: seen.append(books) or project.root)
+    monkeypatch.setattr(room.chains, "chain", lambda adapter: [])
+    answering = room.Answering(project)
+    for recipe in ("raft", "sft"):
+        answering._wear(replace(project.approach("zero-shot"), recipe=recipe))
+    assert seen[0] is not None and seen[1] is None
+
+
+def test_an_upload_goes_into_the_index_where_the_project_has_it(project, monkeypatch):
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    from tunewise.server import intake
+
+    given = []
+    monkeypatch.setattr(
+        intake, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
+    answering = SimpleNamespace(
+        embedder=lambda: None, refresh=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
+    for index in (None, "s3://bucket/index"):
+        one = SimpleNamespace(
+            state=SimpleNamespace(uploads=lambda states: ()), project=replace(project, index=index),
+            answering=answering, _tell=None)
+        intake.Intake._ingest(one)
+    assert given == ["", "s3://bucket/index"]
+
+
+def test_a_preference_run_shows_the_rows_of_its_parents_recipe(project, monkeypatch):
+    from dataclasses import replace
+
+    from tunewise.jobs import recipes
+    from tunewise.jobs import tune as module
+    from tunewise.jobs.library import library
+    from tunewise.nouns import Approach
+    from tunewise.questions import load_questions
+    from tunewise.store import write_json
+
+    monkeypatch.setattr(module, "is_local", lambda name: True)
+    monkeypatch.setattr(recipes, "token_counter", lambda name: len)
+    tables = {"raft": {"quotes": True, "max_refusals": 0.5}, "dpo": {"parent": "raft"}}
+    tuned = replace(project, training=tables)
+    approach = Approach("dpo", "tiny", "answer", retrieval=project.retrieval, recipe="dpo")
+    with library(tuned) as books:
+        made = module.plan(tuned, approach, load_questions(tuned.questions), books=books, seed=3)
+    assert made.rows == made.parent.rows and made.prompt == made.parent.prompt == "quoted"
+    assert (made.settings.quotes, made.settings.max_refusals) == (True, 0.5)
+    assert made.settings.seed == made.parent.settings.seed == 3
+    # The same from a finished folder, whose manifest has the settings.
+    write_json(project.root / "done" / "tunewise.json", {
+        "recipe": "raft", "identity": "x", "settings": {"quotes": True, "max_refusals": 0.5}})
+    tuned = replace(project, training={"dpo": {"parent": "done"}})
+    with library(tuned) as books:
+        again = module.plan(tuned, approach, load_questions(tuned.questions), books=books, seed=3)
+    assert again.rows == made.rows and again.prompt == "quoted"
+
+
 def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch):
     """No weights here: an adapter is a name, and each seed makes the echo model fail at another question."""
     from tunewise.jobs import compare as module
@@ -234,13 +340,17 @@ def test_trained_approaches_are_trained_with_several_seeds(project, monkeypatch)
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
     monkeypatch.setattr(module, "load_model", lambda name, adapter=None, journal=None: Forgetful(
         int(adapter.name[-1]) if adapter else 0))
-    approach = replace(project.approach("rag"), name="raft", recipe="raft")
+    approach = replace(project.approach("rag"), name="raft", recipe="raft", examples=1)
     tuned = replace(project, approaches=(project.approach("rag"), approach), seeds=3)
-    started = []
+    started, measured, really = [], [], module.compare_runs
+    monkeypatch.setattr(module, "compare_runs", lambda runs, *a, **k: measured.extend(runs) or really(runs, *a, **k))
     result = compare(tuned, on_start=lambda count, points: started.append((count, points)))
     assert planned == [("raft", 0), ("raft (seed 2)", 1), ("raft (seed 3)", 2)]
     assert started[0][0] == 23 and 0 < started[0][1] < 1
     standings = {s.approach.name: s for s in result.comparison.standings}
+    trained = {run.approach.name: run for run in measured if run.approach.recipe}
+    assert len(trained) == 3
+    assert all(run.cost.labels == 2 and run.trained_on == {"kettle"} for run in trained.values())
     assert set(standings) == {"rag", "raft"} and standings["raft"].seed_sd > 0 and standings["rag"].seed_sd is None
     assert last(tuned).comparison.standings == result.comparison.standings
 

@@ -25,6 +25,12 @@ def test_passage_weights_are_free_of_scale_and_follow_the_scores():
     assert passage_weights([0.3]) == [1.0]
 
 
+@pytest.mark.parametrize("scores", [[-1.0, -4.0, -9.0], [2.0, -1.0, -3.0], [0.0, -1.0, -2.0]])
+def test_scores_of_a_reranker_without_a_unit_weigh_by_rank(scores):
+    weights = passage_weights(scores)
+    assert weights == pytest.approx(passage_weights([1 / 61, 1 / 62, 1 / 63])) and weights[0] > weights[1] > weights[2]
+
+
 def hits():
     return [Hit(Chunk(f"c{i}", f"d{i}", "r", 0, len(t), t), s, i + 1) for i, (t, s) in enumerate(
         zip(PASSAGES, SCORES, strict=True))]

@@ -117,15 +117,16 @@ def test_pairs_of_a_user_are_read_with_all_faults(tmp_path):
     assert load_pairs(file)[0].chat() == [{"role": "user", "content": "Q?"}]
 
 
-def test_methods_without_a_reference_are_refused(tiny, parent, tmp_path):
+@pytest.mark.parametrize("method", ["ia3", "full"])
+def test_methods_without_a_reference_are_refused(method, tiny, parent, tmp_path):
     from tunewise.training.preference import train_preferences
 
-    with pytest.raises(ConfigMistake, match="ia3"):
+    with pytest.raises(ConfigMistake, match=f"with {method}"):
         train_preferences(
             str(tiny),
             tiny_rows(),
             folder=tmp_path / "no",
-            settings=TrainingSettings(method="ia3"),
+            settings=TrainingSettings(method=method),
             recipe="dpo",
             identity="x",
             parent=parent,

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tunewise.errors import DataMistake, GateFailed
-from tunewise.jobs.imports import import_file, own_rows
+from tunewise.jobs.imports import import_file, own_pairs, own_rows
 from tunewise.nouns import Question
 from tunewise.questions import load_questions
 from tunewise.training.formats import as_line, histogram, read_examples
@@ -168,6 +168,16 @@ def test_rows_of_a_file_are_trained_on_unless_they_ask_what_is_measured(tmp_path
         own_rows(path, [Question("t", "how long may meters be kept", ("x",), split="validation")])
     with pytest.raises(DataMistake, match="text rows"):
         own_rows(write(tmp_path / "t.jsonl", GOOD["text"]), [far])
+
+
+def test_pairs_of_a_file_are_refused_when_they_ask_what_is_measured(tmp_path):
+    turns = [{"role": "user", "content": "Hello there."}, {"role": "assistant", "content": "Hello."},
+             {"role": "user", "content": "How long may meters be kept?"}]
+    path = write(tmp_path / "pairs.jsonl", [{"prompt": turns, "chosen": "a week", "rejected": "a year"}])
+    assert own_pairs(path, [Question("t", "Who signs the orders of the firm?", ("x",))])[0].chosen == "a week"
+    assert own_pairs(path, [Question("t", "how long may meters be kept", ("x",), split="train")])
+    with pytest.raises(GateFailed, match="pairs.jsonl#1 and t"):
+        own_pairs(path, [Question("t", "how long may meters be kept", ("x",))])
 
 
 def test_a_histogram_has_no_empty_ends():

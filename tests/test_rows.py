@@ -1,5 +1,7 @@
 """Training rows: what they show is what answering will show, and nothing is lost on the way."""
 
+from dataclasses import replace
+
 import pytest
 
 from tunewise.errors import ConfigMistake, DataMistake
@@ -99,3 +101,26 @@ def test_gold_that_a_chunk_cuts_in_two_is_no_refusal():
     cut = Question("x", "How long and how much?", (answer,), (Gold("r.md", 20, 45),), split="train")
     rows, _ = raft_rows([cut], retrieve_of(0, 1), lambda question: [CHUNKS[0]])
     assert rows[0].completion == f"{answer} [1]"
+
+
+def test_earlier_turns_are_searched_with_and_shown_as_in_answering():
+    later = replace(ANSWERABLE, history=(("What of returns?", "They are taken."),))
+    asked = []
+
+    def retrieve(queries):
+        asked.extend(queries)
+        return retrieve_of(0)(queries)
+
+    rows, _ = raft_rows([later], retrieve, oracle, searched=lambda q: f"{q.history[0][0]} {q.question}")
+    assert asked == ["What of returns? How long?"]
+    hits = retrieve_of(0)([""])[0]
+    assert rows[0].chat() == render("grounded", "How long?", language="en", hits=hits, examples=later.history)
+    plain, _ = sft_rows([later])
+    assert plain[0].chat() == render("answer", "How long?", language="en", examples=later.history)
+
+
+def test_a_gold_that_a_larger_passage_shows_is_not_put_in_again():
+    whole = Chunk("whole", "r.md", "rev", 0, 46, TEXT[:46])
+    rows, report = raft_rows([TWO], lambda queries: [[Hit(whole, 1.0, 1), Hit(CHUNKS[3], 0.5, 2)]], oracle)
+    assert rows[0].completion == "30 days, 5 EUR [1]" and (report.oracle_found, report.oracle_added) == (1, 0)
+    assert "Nothing else" in rows[0].messages[-1][1] and "[3]" not in rows[0].messages[-1][1]

@@ -110,3 +110,23 @@ def test_adapters_are_checked_before_they_are_worn(tiny, tmp_path):
     (folder / "tunewise.json").write_text(json.dumps(about | {"base": "other"}))
     with pytest.raises(ModelMistake, match="another base"):
         LocalModel(str(tiny), adapter=folder)
+
+
+def test_looks_that_a_killed_run_goes_over_again_are_no_loss_of_patience(tmp_path):
+    from types import SimpleNamespace
+
+    from tunewise.store import write_json
+    from tunewise.training.loop import watch
+
+    write_json(tmp_path / "best.json", {"loss": 0.5, "step": 30})
+    notes = []
+    callback = watch(label="t", folder=tmp_path, patience=1, tokens_per_step=1.0, progress=lambda *_: None,
+                     note=notes.append, whole=False)
+    control = SimpleNamespace(should_training_stop=False)
+    for step in (20, 30):
+        state = SimpleNamespace(global_step=step, max_steps=50, log_history=[])
+        callback.on_evaluate(None, state, control, metrics={"eval_loss": 0.6})
+        assert not control.should_training_stop and not notes
+    callback.on_evaluate(None, SimpleNamespace(global_step=40, max_steps=50, log_history=[]), control,
+                         metrics={"eval_loss": 0.6})
+    assert control.should_training_stop

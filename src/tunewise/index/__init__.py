@@ -6,6 +6,7 @@ are read from the catalog, with the access groups of this moment.
 
 from tunewise.index.generation import build
 from tunewise.index.lexical import passage_text
+from tunewise.index.place import stored_bytes
 from tunewise.index.search import Index
 
-__all__ = ["Index", "build", "passage_text"]
+__all__ = ["Index", "build", "passage_text", "stored_bytes"]

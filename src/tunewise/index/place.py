@@ -88,6 +88,17 @@ def check(folder: Path, id: str, manifest: str, *, deep: bool = False) -> dict[s
     return value
 
 
+def stored_bytes(folder: Path, id: str) -> int:
+    """The size of a generation's files, in the folder or under the URI."""
+    if not (uri := location(folder)):
+        return sum(file.stat().st_size for file in (Path(folder) / id).rglob("*") if file.is_file())
+    from pyarrow import fs
+
+    remote, root = _files(uri)
+    found = remote.get_file_info(fs.FileSelector(f"{root}/{id}", recursive=True, allow_not_found=True))
+    return sum(info.size for info in found if info.type == fs.FileType.File)
+
+
 def erase_all_but(folder: Path, keep: Collection[str]) -> None:
     """Erase every generation that is not in `keep`, here and under the URI, and what killed builds left."""
     for path in Path(folder).iterdir():

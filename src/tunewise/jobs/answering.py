@@ -25,6 +25,7 @@ from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.ingest import indexes_folder, open_catalog
 from tunewise.jobs.library import Library
+from tunewise.jobs.tune import needs_documents
 from tunewise.models import Model, chains, is_local, load_models
 from tunewise.models.adapters import can_share
 from tunewise.models.streaming import Listener, Streaming
@@ -247,15 +248,15 @@ class Answering:
         """The approach with its adapter; `ConfigMistake` when that was not trained yet."""
         if not approach.recipe:
             return _Worn(approach)
-        root = project_folder(self.project.root)
-        current = self._catalog.current() if approach.index else None
+        root, reads = project_folder(self.project.root), bool(approach.index) or needs_documents(self.project, approach)
+        current = self._catalog.current() if reads else None
         files = (root / "runs" / "last.json", root / "adapters", self.project.questions)
         key = (approach, current.id if current else None, *map(_stamp, files))
         with self._loading:
             if key not in self._worn:
                 if len(self._worn) > 100:
                     self._worn.clear()
-                books = self.books() if approach.index else None
+                books = self.books() if reads else None
                 adapter = asking._adapter(self.project, approach, self.questions(), books)  # type: ignore[arg-type]
                 # What its parents learned from is in it too.
                 about = [link for _, link in chains.chain(adapter)]
@@ -271,8 +272,6 @@ class Answering:
             if self._questions[0] != stamp:
                 self._questions = (stamp, load_questions(self.project.questions))
             return self._questions[1]
-
-    # -------------------------------------------------------------------------------------------- answers
 
     def model(self, name: str, adapter: Path | None = None) -> Model:
         """A loaded model: one base in memory for all adapters that share it, the least recently used copy gives way."""

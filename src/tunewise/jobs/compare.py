@@ -271,7 +271,12 @@ def _measure(
             held.clear()
             gc.collect()
         adapter = build(made, progress=progress, note=note)
-        cost, trained_on = _training_cost(adapter), frozenset(read_json(adapter / "tunewise.json")["questions"])
+        rows_of = frozenset(read_json(adapter / "tunewise.json")["questions"])
+        texts = {question.question for question in learned if question.id in rows_of}
+        # A label that is shown as an example and was trained on as well was paid for once.
+        shown = sum(asked not in texts for asked, _ in examples)
+        cost = _training_cost(adapter)
+        cost, trained_on = replace(cost, labels=cost.labels + shown), trained_on | rows_of
     if approach.index:
         assert books is not None
         seconds, size = index_cost(project, books)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.models import renderer, token_counter
@@ -14,6 +15,9 @@ from tunewise.questions import find_leaks, save_questions
 from tunewise.store import write_text
 from tunewise.training import TrainingRow
 from tunewise.training.formats import Example, as_line, histogram, read_examples
+
+if TYPE_CHECKING:
+    from tunewise.training.preference import Pair
 
 Count = Callable[[str], int]
 
@@ -90,7 +94,23 @@ def own_rows(path: Path, measured: Sequence[Question]) -> tuple[list[TrainingRow
                           tip="tunewise questions import shows what a file holds")
     rows = [TrainingRow(one.messages, one.completion, f"{path.name}:{one.line}") for one in read.examples]
     asked = [Question(f"{row.question}#{i}", row.messages[-1][1]) for i, row in enumerate(rows)]
+    _refuse_leaks(path, asked, measured)
+    return rows, read.faults
+
+
+def own_pairs(path: Path, measured: Sequence[Question]) -> list[Pair]:
+    """Preference pairs of a file that `pairs` names; `GateFailed` when one of them asks what is measured."""
+    from tunewise.training.preference import load_pairs
+
+    pairs = load_pairs(path)
+    said = [[content for role, content in pair.messages if role == "user"] for pair in pairs]
+    _refuse_leaks(
+        path, [Question(f"{path.name}#{i}", turns[-1]) for i, turns in enumerate(said, 1) if turns], measured
+    )
+    return pairs
+
+
+def _refuse_leaks(path: Path, asked: Sequence[Question], measured: Sequence[Question]) -> None:
     if leaks := find_leaks(asked, [question for question in measured if question.split != "train"]):
         shown = "; ".join(f"{a} and {b} ({why})" for a, b, why in leaks[:5])
         raise GateFailed(f"{len(leaks)} row(s) of {path} ask what is measured: {shown}", tip="take them out of it")
-    return rows, read.faults

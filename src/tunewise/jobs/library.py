@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunewise.catalog import Catalog
 from tunewise.embeddings import Embedder, load_embedder
-from tunewise.index import Index
+from tunewise.index import Index, stored_bytes
 from tunewise.jobs.fits import load_fit
 from tunewise.jobs.ingest import indexes_folder
 from tunewise.jobs.search import ingested
@@ -46,7 +46,10 @@ class Library:
         return citation.page if found is None else found[1]
 
     def oracle(self, question: Question) -> Sequence[Chunk]:
-        """The chunk that holds each gold span of a question (the one with most of it), for training rows."""
+        """The passage that holds each gold span of a question (that of the chunk with most of it), for training rows.
+
+        Small chunks are read as their parents, as in retrieval.
+        """
         found: list[Chunk] = []
         for gold in question.gold:
             if not gold.end:
@@ -55,17 +58,17 @@ class Library:
             best = max(chunks, key=lambda chunk: min(chunk.end, gold.end) - max(chunk.start, gold.start), default=None)
             if best is not None and best.start < gold.end and gold.start < best.end and best not in found:
                 found.append(best)
-        return found
+        parents = self.index.parents(found)
+        return list({parents[chunk.id].id: parents[chunk.id] for chunk in found}.values())
 
 
 def index_cost(project: Project, books: Library) -> tuple[float, int]:
-    """(seconds that building the current index took, its bytes on the disk)."""
+    """(seconds that building the current index took, its bytes where it lies)."""
     home = project_folder(project.root)
     kept = home / "ingest.json"
     known = read_json(kept) if kept.is_file() else {}
-    folder = indexes_folder(project.root) / books.index.generation.id
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return float(known.get(books.index.generation.id, 0.0)), size
+    id = books.index.generation.id
+    return float(known.get(id, 0.0)), stored_bytes(indexes_folder(project.root), id)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs.library import Library
 from tunewise.models import load_model, token_counter
 from tunewise.nouns import Approach, Question
+from tunewise.retrieval import stand_alone
 from tunewise.training import RowReport, TrainingRow, TrainingSettings, raft_rows, sft_rows
 from tunewise.training.mixtures import dap_rows, hybrid_rows, load_texts
 
@@ -20,6 +21,13 @@ NEEDS_INDEX = frozenset({"raft", "hybrid", "dap"})
 """Recipes whose rows hold passages or documents."""
 PREFERENCES = frozenset({"dpo", "kto", "grpo", "rloo"})
 """Recipes that improve on a parent; their prompts are the rows of the parent's recipe."""
+
+
+def template_of(recipe: str, approach: Approach, settings: TrainingSettings) -> str:
+    """The template in which the rows of a recipe put their questions."""
+    if recipe not in NEEDS_INDEX:
+        return "answer"
+    return approach.prompt if approach.index else "quoted" if settings.quotes else "grounded"
 
 
 def rows_of(
@@ -48,8 +56,9 @@ def rows_of(
     if recipe == "sft":
         return plain, plain_report
     assert books is not None
-    template = approach.prompt if approach.index else "quoted" if settings.quotes else "grounded"
+    template = template_of(recipe, approach, settings)
     writer = QueryWriter(lambda: load_model(approach.model))
+    how = approach.retrieval.follow_up
     rows, report = raft_rows(
         questions,
         books.retriever(approach.retrieval, token_counter(approach.model), generate=writer),
@@ -60,6 +69,7 @@ def rows_of(
         quotes=settings.quotes,
         max_refusals=settings.max_refusals,
         seed=settings.seed,
+        searched=lambda q: stand_alone(q.question, q.history, how=how, generate=writer),
     )
     if recipe == "raft":
         return rows, report

@@ -81,7 +81,7 @@ def sweep(
         candidates, rate=float(settled.rate or 0), epochs=settled.epochs, ranks=lora, seed=settled.seed
     )
     trials: list[Mapping[str, Any]] = []
-    folders: set[Path] = set()
+    begun: set[Path] = set()
     rungs = max(1, (len(alive) - 1).bit_length())
     for rung in range(rungs):
         share = 0.5 ** (rungs - rung)
@@ -89,18 +89,20 @@ def sweep(
         for number, one in enumerate(alive, 1):
             cut = one | {"epochs": one["epochs"] * share}
             trial = worked_out(project, approach, given=rest | cut)
+            if not (trial.folder / "tunewise.json").is_file():
+                begun.add(trial.folder)
             folder = build(trial, progress=progress)
             looks = read_json(folder / "tunewise.json")["validation"]
             loss = min(look["loss"] for look in looks)
             scored.append((loss, number, one))
             trials.append({"rung": rung + 1, **cut, "validation_loss": loss})
             note(f"sweep {rung + 1}.{number}: {', '.join(f'{k} {v:g}' for k, v in cut.items())}: loss {loss:.3f}")
-            folders.add(folder)
         alive = [one for _, _, one in sorted(scored)[: max(1, len(scored) // 2)]]
         if len(alive) == 1:
             break
     # A trial is worth its figure; the winner is trained again, whole. Until here they let a stopped sweep go on.
-    for folder in folders:
+    # What stood finished before the sweep may be somebody's adapter and stays.
+    for folder in begun:
         shutil.rmtree(folder)
     best = alive[0]
     note(f"sweep: best of {candidates} is {', '.join(f'{k} {v:g}' for k, v in best.items())}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.child import in_child
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import leaves_for
-from tunewise.jobs.imports import own_rows
+from tunewise.jobs.imports import own_pairs, own_rows
 from tunewise.jobs.library import Library, library
-from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of
+from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of, template_of
 from tunewise.jobs.rewards import judged, quality_of
 from tunewise.models import is_local
 from tunewise.nouns import Approach, Question
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 Note = Callable[[str], None]
+
+ROW_SETTINGS = ("without_oracle", "shuffle", "quotes", "max_refusals", "instructions")
+"""What a preference run takes over from the ancestor whose prompts it uses: both must show the same rows."""
 
 
 def silent(text: str) -> None:
@@ -93,17 +96,22 @@ def plan(
     judge = settings.judge if recipe in PREFERENCES else ""
     if judge and (to := leaves_for(project, replace(approach, model=judge, endpoint=None, answers=None))):
         raise ConfigMistake(f"the judge {judge} is at {to}, and data_may_leave = false", tip="a local judge")
+    if recipe in PREFERENCES:
+        from tunewise.training.preference import refuse_method
+
+        # Before a parent is trained for hours.
+        refuse_method(settings, recipe)
     if books is not None:
         approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
-    parent = _parent(project, approach, questions, settings, books)
+    parent = _parent(project, approach, questions, settings, books, seed=seed)
     source = recipe
     if recipe in PREFERENCES:
-        source = _source(recipe, parent)
+        source, theirs = _source(recipe, parent)
+        free = [name for name in ROW_SETTINGS if name in theirs and name not in (given or {})]
+        settings = settings.but({name: theirs[name] for name in free})
     rows: Sequence[Any]
     if recipe in ("dpo", "kto") and settings.pairs:
-        from tunewise.training.preference import load_pairs
-
-        rows = load_pairs(project.root / settings.pairs)
+        rows = own_pairs(project.root / settings.pairs, questions)
         report = RowReport(0, len(rows), notes=(f"{len(rows)} pairs from {settings.pairs}",))
     else:
         rows, report = rows_of(project, source, approach, learned, settings, books)
@@ -127,7 +135,7 @@ def plan(
     identity = adapter_identity(model, rows, settings, parent=before, validation=looked, recipe=recipe)
     name = recipe if settings.method == "lora" else f"{recipe}-{settings.method}"
     folder = project_folder(project.root) / "adapters" / f"{name}-{identity[:12]}"
-    prompt = approach.prompt if approach.index else "grounded" if source in NEEDS_INDEX else "answer"
+    prompt = template_of(source, approach, settings)
     index = books.index.fingerprint if books is not None and source in NEEDS_INDEX else ""
     return Plan(
         recipe, model, tuple(rows), report, settings, folder, identity, tuple(looked), parent, tuple(learned), prompt,
@@ -141,6 +149,8 @@ def _parent(
     questions: Sequence[Question],
     settings: TrainingSettings,
     books: Library | None,
+    *,
+    seed: int,
 ) -> Plan | Path | None:
     if not settings.parent:
         return None
@@ -149,7 +159,7 @@ def _parent(
             raise ConfigMistake(f"{approach.recipe} cannot be its own parent")
         # The parent's own method and parent come from its own table, not from this approach.
         wanted = replace(approach, recipe=settings.parent, method=None, parent=None)
-        return plan(project, wanted, questions, books=books)
+        return plan(project, wanted, questions, books=books, seed=seed)
     folder = (project.root / settings.parent).expanduser()
     if not (folder / "tunewise.json").is_file():
         raise ConfigMistake(
@@ -159,8 +169,9 @@ def _parent(
     return folder
 
 
-def _source(recipe: str, parent: Plan | Path | None) -> str:
-    """The recipe whose prompts a preference run uses: the nearest of its ancestors that learned from questions."""
+def _source(recipe: str, parent: Plan | Path | None) -> tuple[str, dict[str, Any]]:
+    """The recipe whose prompts a preference run uses, with its settings: the nearest ancestor that learned from
+    questions."""
     if parent is None:
         raise ConfigMistake(
             f"{recipe} improves a tuned model and needs one", tip=f'[training.{recipe}] parent = "raft"'
@@ -168,12 +179,13 @@ def _source(recipe: str, parent: Plan | Path | None) -> str:
     link: Plan | Path | None = parent
     while link is not None:
         if isinstance(link, Plan):
-            name, link = link.recipe, link.parent
+            name, theirs, link = link.recipe, asdict(link.settings), link.parent
         else:
             about = read_json(link / "tunewise.json")
-            name, link = about["recipe"], (link / about["parent"]["folder"]) if about.get("parent") else None
+            name, theirs = about["recipe"], about["settings"]
+            link = (link / about["parent"]["folder"]) if about.get("parent") else None
         if name in ("sft", "raft", "hybrid"):
-            return name
+            return name, theirs
     raise ConfigMistake(f"no parent of {recipe} learned from questions", tip=f'[training.{recipe}] parent = "sft"')
 
 

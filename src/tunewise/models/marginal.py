@@ -32,8 +32,17 @@ BATCH_ROWS = 32
 
 
 def passage_weights(scores: Sequence[float], *, temperature: float = TEMPERATURE) -> list[float]:
-    """p(z|x) of each passage from its retrieval score (> 0, higher is better); they sum to 1."""
+    """p(z|x) of each passage from its retrieval score (higher is better); they sum to 1.
+
+    A reranker's scores may be negative, where dividing by the best one means nothing: then ranks weigh, 1/(60 + rank).
+    """
     best = max(scores)
+    if min(scores) < 0 or best == 0:
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        ranked = [0.0] * len(scores)
+        for rank, i in enumerate(order, 1):
+            ranked[i] = 1 / (60 + rank)
+        scores, best = ranked, 1 / 61
     raised = [math.exp((score / best - 1) / temperature) for score in scores]
     return [value / sum(raised) for value in raised]
 

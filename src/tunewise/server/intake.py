@@ -194,7 +194,8 @@ class Intake:
         try:
             result = ingest(
                 self.project.documents, project=self.project.root, embedder=self.answering.embedder(),
-                tokens=self.project.tokens, kind=self.project.chunks, groups=self.project.groups, progress=self._tell,
+                tokens=self.project.tokens, kind=self.project.chunks, groups=self.project.groups,
+                index=self.project.index or "", progress=self._tell,
             )
         except Failed as error:
             # Another process ingests; the disk is full: neither is the file's fault.

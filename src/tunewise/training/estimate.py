@@ -1,8 +1,8 @@
 """How much memory and time a run will take, with bounds, before it starts; and how far from the machine's limit it was.
 
 Floating-point operations are counted from the model's shape (Kaplan et al. 2020, arXiv:2001.08361, appendix; two for
-each multiply-add), the machine's rate is measured on matrix products of the model's own size and dtype. The bounds come
-from runs of every method on two machines: what was seen lies inside, and `tune` keeps both figures beside each other.
+each multiply-add), the machine's rate is measured on matrix products of the model's own size and dtype. The bounds were
+set on tiny models and on single runs of the bundled one: they are a guess elsewhere, and `tune` keeps both figures.
 """
 
 from __future__ import annotations

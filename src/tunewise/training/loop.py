@@ -80,6 +80,9 @@ def watch(
                 save_trained(model, best_file)
                 write_json(best_note, {"loss": loss, "step": state.global_step})
                 return
+            if state.global_step <= known["step"]:
+                # A run that was killed behind its best look goes over steps that were looked at before it.
+                return
             seen = [log["step"] for log in state.log_history if "eval_loss" in log and log["step"] > known["step"]]
             if patience and len(set(seen) | {state.global_step}) >= patience:
                 note(

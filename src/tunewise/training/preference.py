@@ -35,7 +35,7 @@ DRAWS = (
     Decoding(max_new_tokens=64, temperature=1.0, seed=2),
 )
 """The parent answers greedily and twice by chance: after training it is right on most training questions."""
-METHODS_WITH_REFERENCE = ("lora", "rslora", "dora", "full")
+METHODS_WITH_REFERENCE = ("lora", "rslora", "dora")
 """Methods whose adapter can be switched off to see the parent (or, for full, are copied as a reference)."""
 
 
@@ -244,7 +244,7 @@ def train_preferences(
 
 
 def refuse_method(settings: TrainingSettings, recipe: str) -> None:
-    """`ConfigMistake` for a method whose adapter cannot be switched off to see the reference model."""
+    """`ConfigMistake` for a method whose training cannot be switched off to see the reference model."""
     if settings.method not in METHODS_WITH_REFERENCE:
         raise ConfigMistake(
             f"{recipe} compares with its parent and cannot do so with {settings.method}",

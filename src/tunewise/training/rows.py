@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.nouns import Chunk, Hit, Question
@@ -86,7 +86,11 @@ def sft_rows(
 ) -> tuple[list[TrainingRow], RowReport]:
     """Instruction rows: the question alone, and its preferred answer (a refusal where the documents hold none)."""
     all_rows = [
-        _row(q, render(template, q.question, language=q.language), q.answers[0] if q.answers else _refusal(q))
+        _row(
+            q,
+            render(template, q.question, language=q.language, examples=q.history),
+            q.answers[0] if q.answers else _refusal(q),
+        )
         for q in questions
     ]
     rows, refusals, left, notes = few_refusals(all_rows, most=max_refusals, seed=seed)
@@ -99,6 +103,16 @@ def holds(chunk: Chunk, question: Question) -> bool:
         chunk.document == gold.document and (not gold.end or (chunk.start <= gold.start and gold.end <= chunk.end))
         for gold in question.gold
     )
+
+
+def _shown(chunk: Chunk, question: Question, hits: Sequence[Hit]) -> bool:
+    """Whether the hits cover, with other chunks, every gold span that this chunk holds some of."""
+    spans = [
+        gold
+        for gold in question.gold
+        if gold.end and gold.document == chunk.document and gold.start < chunk.end and chunk.start < gold.end
+    ]
+    return bool(spans) and all(any(holds(hit.chunk, replace(question, gold=(g,))) for hit in hits) for g in spans)
 
 
 def quote(chunk: Chunk, question: Question) -> str:
@@ -127,6 +141,7 @@ def raft_rows(
     quotes: bool = False,
     max_refusals: float = 1.0,
     seed: int = 0,
+    searched: Callable[[Question], str] = lambda question: question.question,
 ) -> tuple[list[TrainingRow], RowReport]:
     """RAFT rows (Zhang et al. 2024, arXiv:2403.10131): retrieved passages, question, answer with its passage's number.
 
@@ -137,7 +152,7 @@ def raft_rows(
     `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are dealt in
     random order, so that position does not stand in for content. With `quotes` the completion first says, word for
     word, the sentence that holds the answer (chain of thought with citations, section 3 of the paper), then the
-    template's answer mark and the answer.
+    template's answer mark and the answer. `searched` is what is searched for a question with earlier turns.
     """
     if not questions:
         raise DataMistake("there is no training question", tip="tunewise questions split")
@@ -147,7 +162,7 @@ def raft_rows(
             tip='prompt = "quoted" and max_new_tokens = 120 in the approach',
         )
     rng = random.Random(seed)
-    found = retrieve([question.question for question in questions])
+    found = retrieve([searched(question) for question in questions])
     notes: tuple[str, ...] = ()
     if without_oracle == "auto":
         could = [(q, hits) for q, hits in zip(questions, found, strict=True) if q.answerable and q.gold]
@@ -163,7 +178,11 @@ def raft_rows(
         golden |= {hit.chunk.id for hit in hits if holds(hit.chunk, question)}
         dropped = question.answerable and rng.random() < float(without_oracle)
         if question.answerable and not dropped:
-            missing = [chunk for chunk in oracle(question) if all(hit.chunk.id != chunk.id for hit in hits)]
+            missing = [
+                chunk
+                for chunk in oracle(question)
+                if all(hit.chunk.id != chunk.id for hit in hits) and not _shown(chunk, question, hits)
+            ]
             if any(hit.chunk.id in golden for hit in hits):
                 oracle_found += 1
             elif missing:
@@ -182,7 +201,14 @@ def raft_rows(
         if quotes:
             completion = _quoted(question, hits, golden, completion, template)
         rows.append(
-            _row(question, render(template, question.question, language=question.language, hits=hits), completion, hits)
+            _row(
+                question,
+                render(
+                    template, question.question, language=question.language, hits=hits, examples=question.history
+                ),
+                completion,
+                hits,
+            )
         )
     made = len(rows)
     rows, refusals, left, capped = few_refusals(rows, most=max_refusals, seed=seed)
