@@ -27,7 +27,8 @@ def test_a_row_has_the_tokens_that_answering_sends(tiny):
 
     model = LocalModel(str(tiny))
     sent = []
-    model._batch = lambda encoded, decoding, keep=model._batch: sent.extend(encoded) or keep(encoded, decoding)
+    keep = model._batch
+    model._batch = lambda encoded, *more: sent.extend(encoded) or keep(encoded, *more)
     approach = Approach("raft", str(tiny), "grounded", index="i", decoding=Decoding(max_new_tokens=2))
     make_ask(approach, model=model, retriever=lambda queries, groups=None: [HITS] * len(queries))(QUESTIONS)
     trained = encode(tiny_rows(), model.tokenizer, longest=1024)
