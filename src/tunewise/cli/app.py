@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -74,6 +75,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # A terminal that cannot show a character shows "?" instead of stopping the program.
         if isinstance(stream, _TextFile):
             stream.reconfigure(errors="replace")
+    # peft still asks transformers by old names: nothing that a user can mend.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     app = new_app()
     try:
         code = app(arguments, prog_name="tunewise", standalone_mode=False)
