@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tunewise import reports
 from tunewise.jobs.compare import compare
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.machine import machine, versions
 from tunewise.project import load_project
 from tunewise.questions import find_leaks, import_dataset, load_questions, save_questions
@@ -95,7 +95,7 @@ def main() -> None:
     write_text(folder / "tunewise.toml", toml)
     project = load_project(folder)
     started = time.perf_counter()
-    ingested = ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)
+    ingested = ingest_project(project)
     result = compare(project, on_standing=lambda standing: print(reports.row(standing), flush=True))
     print(reports.terminal(result.comparison, result.recommendation, needs=project.needs, wide=True))
     write_text(folder / "report.html", reports.html(result.comparison, result.recommendation, needs=project.needs))

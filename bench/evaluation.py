@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tunewise.answers import make_ask
 from tunewise.evaluation import evaluate
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.jobs.library import library
 from tunewise.machine import machine, versions
 from tunewise.models import Generated, load_model
@@ -61,7 +61,7 @@ def overhead(example: str, model_name: str, limit: int, runs: int, scratch: Path
     project = load_project(scratch / example)
     embedder = "hash" if model_name == "echo" else project.embedder
     project = replace(project, embedder=embedder)
-    ingest(project.documents, project=project.root, embedder=embedder, tokens=project.tokens)
+    ingest_project(project, embedder=embedder)
     questions = [q for q in load_questions(project.questions) if q.split == "test"][:limit]
     scored = partial(score, glossary=load_glossary(project.glossary) if project.glossary else ())
     approach = project.approach("rag")
@@ -91,7 +91,7 @@ def scoring(example: str, answers: int, scratch: Path) -> float:
     glossary = load_glossary(project.glossary) if project.glossary else ()
     questions = load_questions(project.questions)
     project = replace(project, embedder="hash")
-    ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens)
+    ingest_project(project, embedder="hash")
     with library(project) as books:
         echo = load_model("echo")
         retriever = books.retriever(project.retrieval, echo.count_tokens)

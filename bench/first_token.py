@@ -21,7 +21,7 @@ import psutil
 from serving import percentile
 
 from tunewise.jobs.answering import Answering
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.machine import machine, versions
 from tunewise.project import load_project
 from tunewise.questions import load_questions
@@ -63,7 +63,7 @@ def main() -> None:
         for model in args.model or ["gguf:smollm2", "smollm2"]:
             flags = {"project.model": model, "project.embedder": "hash"}
             project = load_project(root, flags=flags)
-            ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens)
+            ingest_project(project, embedder="hash")
             asked = [q.question for q in load_questions(project.questions) if q.split == "validation"]
             answering = Answering(project)
             desk = Desk(answering, queue=8, batch=1, seconds=600)

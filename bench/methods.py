@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tunewise import reports
 from tunewise.jobs.compare import compare
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.machine import machine, versions
 from tunewise.project import load_project
 from tunewise.questions import load_questions, save_questions
@@ -70,7 +70,7 @@ def main() -> None:
         kept = {q.id for q in learned[::step][: args.train]}
         save_questions(folder / "questions.jsonl", [q for q in questions if q.split != "train" or q.id in kept])
     project = load_project(folder)
-    ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)
+    ingest_project(project)
     result = compare(
         project,
         limit=args.limit,

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.nouns import Question
 from tunewise.project import Project, load_project
 from tunewise.questions import save_questions
@@ -41,7 +41,7 @@ def project_of(folder: Path, texts: Mapping[str, str], groups: Mapping[str, Sequ
     save_questions(folder / "questions.jsonl", [Question("q", "What weighs most?", ("nothing",))])
     (folder / "tunewise.toml").write_text(TOML, encoding="utf-8")
     project = load_project(folder, environ={}, user=folder / "none.toml")
-    ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens, groups=groups or None)
+    ingest_project(project, embedder="hash", groups=groups or None)
     return project
 
 

@@ -33,7 +33,7 @@ ARMS = {
 
 def rows_of(folder: Path, count: int, per_passage: int, seed: int = 0) -> list[Any]:
     """RAFT rows of the handbook, in a scratch project."""
-    from tunewise.jobs.ingest import ingest
+    from tunewise.jobs.ingest import ingest_project
     from tunewise.jobs.library import library
     from tunewise.models import token_counter
     from tunewise.project import load_project
@@ -42,7 +42,7 @@ def rows_of(folder: Path, count: int, per_passage: int, seed: int = 0) -> list[A
 
     shutil.copytree(ROOT / "examples" / "handbook", folder / "handbook")
     project = load_project(folder / "handbook")
-    ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)
+    ingest_project(project)
     questions = [q for q in load_questions(project.questions) if q.split == "train" and q.answerable and q.gold]
     with library(project) as books:
         retrieve = books.retriever(project.retrieval, token_counter(project.model))

@@ -12,30 +12,21 @@ from typing import Any
 
 import uvicorn
 
-from tunewise.jobs.ingest import ingest
-from tunewise.nouns import Gold, Question
+from sample_shop import FACTS as SHOP
+from sample_shop import TOML as SHOP_TOML
+from sample_shop import write_pages
+from tunewise.jobs.ingest import ingest_project
+from tunewise.nouns import Question
 from tunewise.project import Project, load_project
 from tunewise.questions import save_questions
 from tunewise.server import Options, create_app
 from tunewise.server.running import Patient
 
-FACTS = {
-    "kettle": ("The kettle holds 2 litres of water.", "2 litres", "How much water does the kettle hold?"),
-    "lamp": ("The lamp glows for 9 hours after charging.", "9 hours", "How long does the lamp glow after charging?"),
-    "tent": ("The tent sleeps 4 people in comfort.", "4 people", "How many people sleep in the tent?"),
-    "stove": ("The stove burns 80 grams of gas an hour.", "80 grams", "How many grams of gas does the stove burn?"),
+FACTS = SHOP | {
     "secret": ("The secret recipe takes 7 spoons of saffron.", "7 spoons", "How many spoons of saffron go in?"),
     "payroll": ("The payroll closes on day 25 of the month.", "day 25", "On which day does the payroll close?"),
 }
-TOML = """\
-[project]
-name = "shop"
-model = "echo"
-embedder = "hash"
-[approaches.zero-shot]
-prompt = "answer"
-[approaches.rag]
-index = true
+TOML = SHOP_TOML.replace("[project]\n", '[project]\nname = "shop"\n') + """\
 [approaches.few-shot]
 prompt = "answer"
 examples = 2
@@ -47,18 +38,13 @@ examples = 2
 
 def make_project(folder: Path) -> Project:
     """A shop's handbook of six pages, one for the kitchen only, one for the office only."""
-    (folder / "documents").mkdir(parents=True)
-    questions = []
-    for number, (name, (fact, answer, asked)) in enumerate(FACTS.items()):
-        text = f"# {name}\n\nThis page is about the {name}.\n\n{fact}\n\nAsk the shop for anything else.\n"
-        (folder / "documents" / f"{name}.md").write_text(text, encoding="utf-8")
-        start = text.strip().index(answer)
-        gold = (Gold(f"{name}.md", start, start + len(answer)),)
-        questions.append(Question(name, asked, (answer,), gold, split="train" if number % 2 else "test"))
-    save_questions(folder / "questions.jsonl", questions)
+    save_questions(folder / "questions.jsonl", [
+        Question(name, asked, (answer,), (gold,), split="train" if number % 2 else "test")
+        for number, (name, _, answer, asked, gold) in enumerate(write_pages(folder, FACTS))
+    ])
     (folder / "tunewise.toml").write_text(TOML, encoding="utf-8")
     project = load_project(folder, environ={}, user=folder / "none.toml")
-    ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens, groups=project.groups)
+    ingest_project(project)
     return project
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tiny_models import tiny_llama
+from tiny_models import save_adapter, tiny_llama
 from tunewise.errors import ModelMistake
 from tunewise.models import load_model, load_models
 from tunewise.nouns import Decoding
@@ -28,7 +28,6 @@ def world(tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
     from tunewise.models import local
-    from tunewise.store import sha256
 
     patch = pytest.MonkeyPatch()
     patch.setattr(local, "precision", lambda: ("float32", "merging changes nothing but the last bits"))
@@ -49,13 +48,8 @@ def world(tmp_path_factory):
             for parameter in worn.parameters():
                 if parameter.requires_grad:
                     parameter.add_(torch.randn_like(parameter) * 0.5)
-        worn.save_pretrained(root / key)
-        folders[key] = root / key
-        about = {"base": local.identify(str(base), base), "model": str(base),
-                 "weights": sha256(root / key / "adapter_model.safetensors")}
-        if key in ("prompt", "prefix"):
-            about["method"] = f"{key}-tuning"
-        (root / key / "tunewise.json").write_text(json.dumps(about))
+        method = f"{key}-tuning" if key in ("prompt", "prefix") else "lora"
+        folders[key] = save_adapter(worn, root / key, base, method)
     yield str(base), folders
     patch.undo()
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tiny_models import tiny_llama
+from tiny_models import save_adapter, tiny_llama
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.jobs.forgetting import forgetting, general, known, load_sets
 from tunewise.models.knowledge import Item, choices_made, load_items, load_texts, negative_log_likelihoods
@@ -55,7 +55,6 @@ def world(tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
     from tunewise.models import local
-    from tunewise.store import sha256
 
     patch = pytest.MonkeyPatch()
     patch.setattr(local, "precision", lambda: ("float32", "merging zero changes nothing"))
@@ -69,10 +68,7 @@ def world(tmp_path_factory):
             for key, parameter in worn.named_parameters():
                 if "lora_B" in key:
                     parameter.copy_(torch.randn_like(parameter) * spread)
-        worn.save_pretrained(root / name)
-        about = {"base": local.identify(str(base), base), "model": str(base), "method": "lora",
-                 "weights": sha256(root / name / "adapter_model.safetensors")}
-        (root / name / "tunewise.json").write_text(json.dumps(about))
+        save_adapter(worn, root / name, base)
     yield root
     patch.undo()
 

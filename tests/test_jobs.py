@@ -5,31 +5,22 @@ from dataclasses import replace
 
 import pytest
 
+from sample_shop import FACTS, write_pages
+from sample_shop import TOML as SHOP_TOML
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed, ModelMistake
 from tunewise.jobs.ask import ask
 from tunewise.jobs.compare import compare, last
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest, ingest_project
 from tunewise.jobs.tune import tune
-from tunewise.nouns import Gold, Question
+from tunewise.nouns import Question
 from tunewise.project import load_project
 from tunewise.questions import load_questions, save_questions
 
-TOPICS = {
-    "kettle": ("The kettle holds 2 litres of water.", "2 litres", "How much water does the kettle hold?"),
-    "lamp": ("The lamp glows for 9 hours after charging.", "9 hours", "How long does the lamp glow after charging?"),
-    "tent": ("The tent sleeps 4 people in comfort.", "4 people", "How many people sleep in the tent?"),
-    "stove": ("The stove burns 80 grams of gas an hour.", "80 grams", "How many grams of gas does the stove burn?"),
+TOPICS = FACTS | {
     "rope": ("The rope carries 300 kilograms when dry.", "300 kilograms", "What weight does the dry rope carry?"),
     "boot": ("The boot comes in 12 sizes for adults.", "12 sizes", "In how many sizes does the boot come?"),
 }
-TOML = """\
-[project]
-model = "echo"
-embedder = "hash"
-[approaches.zero-shot]
-prompt = "answer"
-[approaches.rag]
-index = true
+TOML = SHOP_TOML + """\
 [approaches.rag-k1]
 index = true
 retrieval = { k = 1 }
@@ -38,17 +29,10 @@ retrieval = { k = 1 }
 
 @pytest.fixture
 def project(tmp_path):
-    (tmp_path / "documents").mkdir()
-    questions = []
-    for number, (name, (fact, answer, asked)) in enumerate(TOPICS.items()):
-        text = f"# {name}\n\nThis page is about the {name}.\n\n{fact}\n\nAsk the shop for anything else.\n"
-        (tmp_path / "documents" / f"{name}.md").write_text(text, encoding="utf-8")
-        body = text.strip()
-        start = body.index(answer)
-        split = "train" if number == 0 else "test"
-        questions.append(
-            Question(name, asked, (answer, fact), (Gold(f"{name}.md", start, start + len(answer)),), split=split)
-        )
+    questions = [
+        Question(name, asked, (answer, fact), (gold,), split="train" if number == 0 else "test")
+        for number, (name, fact, answer, asked, gold) in enumerate(write_pages(tmp_path, TOPICS))
+    ]
     for number in range(18):
         questions.append(
             Question(f"u{number}", f"Who invented gadget number {number}?", answerable=False, kind="unanswerable")
@@ -56,7 +40,7 @@ def project(tmp_path):
     save_questions(tmp_path / "questions.jsonl", questions)
     (tmp_path / "tunewise.toml").write_text(TOML, encoding="utf-8")
     made = load_project(tmp_path, environ={}, user=tmp_path / "none.toml")
-    ingest(made.documents, project=made.root, embedder=made.embedder, tokens=made.tokens)
+    ingest_project(made)
     return made
 
 
@@ -249,7 +233,7 @@ def test_a_served_adapter_that_learned_from_documents_is_found_with_them(project
 
     seen = []
     monkeypatch.setattr(
-        room.asking, "_adapter", lambda project, approach, questions, books: seen.append(books) or project.root)
+        room.asking, "adapter_of", lambda project, approach, questions, books: seen.append(books) or project.root)
     monkeypatch.setattr(room.chains, "chain", lambda adapter: [])
     answering = room.Answering(project)
     for recipe in ("raft", "sft"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from sample_shop import TOML as SHOP_TOML
 from tunewise.cli.app import run as command
 from tunewise.errors import ConfigMistake
 from tunewise.jobs.ingest import ingest
@@ -20,16 +21,7 @@ from tunewise.questions import load_questions, save_questions
 THINGS = {"kettle": ("holds", 2, "litres"), "lamp": ("glows for", 9, "hours"), "tent": ("sleeps", 4, "people"),
           "stove": ("burns", 80, "grams"), "rope": ("carries", 300, "kilograms"), "boot": ("comes in", 12, "sizes"),
           "axe": ("weighs", 900, "grams"), "mat": ("measures", 180, "centimetres")}
-TOML = """\
-[project]
-model = "echo"
-embedder = "hash"
-[approaches.zero-shot]
-prompt = "answer"
-[approaches.rag]
-index = true
-retrieval = { k = 3 }
-"""
+TOML = SHOP_TOML + "retrieval = { k = 3 }\n"
 
 
 def passage(name: str, text: str) -> Chunk:

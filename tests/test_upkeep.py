@@ -24,7 +24,7 @@ from tunewise.jobs import ingest as ingest_job
 from tunewise.jobs.ages import age
 from tunewise.jobs.check import check
 from tunewise.jobs.groups import AccessRules
-from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, open_catalog
+from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, ingest_project, open_catalog
 from tunewise.jobs.search import search
 from tunewise.jobs.watch import watch
 from tunewise.nouns import Page, Retrieval
@@ -59,7 +59,7 @@ def load(root: Path) -> Project:
 
 def bring(root: Path, **options: object) -> IngestResult:
     project = load(root)
-    return ingest(project.documents, project=root, embedder="hash", groups=project.groups, **options)  # type: ignore[arg-type]
+    return ingest_project(project, **options)
 
 
 # ---------------------------------------------------------------------------------------------------- incremental
@@ -108,14 +108,13 @@ def test_a_file_written_while_it_was_read_is_read_again(root: Path) -> None:
 def test_watching_follows_the_folder(root: Path) -> None:
     told: list[IngestResult] = []
     wrong: list[object] = []
-    options = {"project": root, "embedder": "hash"}
 
     def change(result: IngestResult) -> None:
         told.append(result)
         if len(told) == 1:
             write(root, "new.md", "# New\n\nDrivers wear vests.\n", at=OLD + 5)
 
-    watch(root / "documents", settings=options, told=change, trouble=wrong.append, seconds=0.01, rounds=5)
+    watch(load(root), settings={}, told=change, trouble=wrong.append, seconds=0.01, rounds=5)
     assert [(one.added, one.unchanged) for one in told] == [(4, 0), (1, 4)]
     assert wrong == []
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 CHAT = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -41,4 +43,16 @@ def tiny_llama(
         initializer_range=spread,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def save_adapter(worn: Any, folder: Path, base: Path, method: str = "lora") -> Path:
+    """Save a PEFT model as a finished adapter folder of `base`."""
+    from tunewise.models import local
+    from tunewise.store import sha256
+
+    worn.save_pretrained(folder)
+    about = {"base": local.identify(str(base), base), "model": str(base), "method": method,
+             "weights": sha256(folder / "adapter_model.safetensors")}
+    (folder / "tunewise.json").write_text(json.dumps(about))
     return folder

@@ -17,8 +17,8 @@ from tunewise.models import Generated, MarginalModel, Model, is_local
 from tunewise.nouns import Answer, Approach, Citation, Decoding, Hit, Question
 from tunewise.prompts import final_answer, is_refusal, reads_passages, render
 from tunewise.retrieval import stand_alone
+from tunewise.sentences import prompt_language
 
-_CHINESE = re.compile("[\u4e00-\u9fff]")
 Ask = Callable[[Sequence[Question]], list[Answer]]
 Retrieve = Callable[..., list[list[Hit]]]
 
@@ -169,7 +169,7 @@ class QueryWriter:
     def __call__(self, template: str, texts: Sequence[str]) -> list[str]:
         """What the model wrote for each text, raw."""
         self._model = self._model or self._load()
-        prompts = [render(template, text, language="zh" if _CHINESE.search(text) else "en") for text in texts]
+        prompts = [render(template, text, language=prompt_language(text)) for text in texts]
         said = self._model.generate(prompts, self._decoding)
         for text, one in zip(texts, said, strict=True):
             before = self._spent.get(text, (0, 0))

@@ -1,7 +1,7 @@
-"""Spans of sentences, clauses and words, in English and Chinese text alike.
+"""Spans of sentences, clauses and words, in English and Chinese text alike; the terms and the language of a short text.
 
-Every function takes (text, start, end) and yields spans in order that hold every sign that is not white space. Knows
-nothing about documents.
+Functions of (text, start, end) yield spans in order that hold every sign that is not white space. Knows nothing about
+documents.
 """
 
 from __future__ import annotations
@@ -36,6 +36,18 @@ _WORD = re.compile(
     "[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]"
     "[，。、；：！？”’）》】」』]*|[^\\s\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]+"
 )
+_CHINESE = re.compile(r"[一-鿿]")
+_TERM = re.compile(r"[一-鿿]|[^\W_一-鿿]+")
+
+
+def prompt_language(text: str) -> str:
+    """"zh" for a text with Chinese characters in it, else "en": the language of a question and its prompt."""
+    return "zh" if _CHINESE.search(text) else "en"
+
+
+def terms(text: str) -> list[str]:
+    """The words and single Chinese characters of a text, small, in their order."""
+    return [term.casefold() for term in _TERM.findall(text)]
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[Span]:

@@ -89,19 +89,16 @@ def ingest(
     from tunewise.jobs.watch import watch as follow
 
     project = project_of(documents=folder, embedder=embedder, tokens=tokens, kind=kind)
-    settings = {
-        "project": project.root, "embedder": project.embedder, "tokens": project.tokens, "kind": project.chunks,
-        "passwords": tuple(password or ()), "groups": project.groups, "again": again, "index": project.index or "",
-    }
+    settings = {"passwords": tuple(password or ()), "again": again}
     if watch:
-        follow(project.documents, settings=settings, told=_ingested, trouble=lambda error: warn(error.message))
+        follow(project, settings=settings, told=_ingested, trouble=lambda error: warn(error.message))
         return
-    from tunewise.jobs.ingest import ingest as job
+    from tunewise.jobs.ingest import ingest_project
     from tunewise.jobs.web import save_pages
 
     with progress() as report:
         saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
-        result = job(project.documents, progress=report, **settings)
+        result = ingest_project(project, progress=report, **settings)
     for unread in saved.unread if saved else ():
         warn(message("unread", source=unread.source, reason=unread.reason))
     _ingested(result)

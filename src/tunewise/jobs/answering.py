@@ -32,6 +32,7 @@ from tunewise.models.streaming import Listener, Streaming
 from tunewise.nouns import Answer, Approach, Document, Hit, Question, Retrieval
 from tunewise.prompts import final_answer, thinks_aloud
 from tunewise.questions import load_questions
+from tunewise.sentences import prompt_language
 from tunewise.store import project_folder
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ class Answering:
                 if len(self._worn) > 100:
                     self._worn.clear()
                 books = self.books() if reads else None
-                adapter = asking._adapter(self.project, approach, self.questions(), books)  # type: ignore[arg-type]
+                adapter = asking.adapter_of(self.project, approach, self.questions(), books)  # type: ignore[arg-type]
                 # What its parents learned from is in it too.
                 about = [link for _, link in chains.chain(adapter)]
                 documents = frozenset(id for one in about for id in one["documents"])
@@ -362,7 +363,7 @@ class Answering:
 def _questions(asked: Sequence[Asked]) -> list[Question]:
     return [
         Question(
-            id=str(number), question=one.question, language=language_of(one.question), history=one.history,
+            id=str(number), question=one.question, language=prompt_language(one.question), history=one.history,
             groups=(_OWNER,) if one.groups is None else one.groups,
         )
         for number, one in enumerate(asked)
@@ -373,14 +374,9 @@ def _nobody() -> Listener:
     return Listener(lambda text: None, lambda: False)
 
 
-def language_of(text: str) -> str:
-    """"zh" for a text with Chinese characters, else "en"."""
-    return "zh" if any("一" <= letter <= "鿿" for letter in text) else "en"
-
-
 def content(approach: Approach, answer: Answer, question: str) -> str:
     """An answer's words with their markers, as they are streamed: `[n]` names the n-th of `answer.hits`."""
-    return final_answer(approach.prompt, answer.raw, language=language_of(question))
+    return final_answer(approach.prompt, answer.raw, language=prompt_language(question))
 
 
 def _may(document: Sequence[str], reader: Groups) -> bool:

@@ -18,6 +18,7 @@ from tunewise.jobs.tune import plan
 from tunewise.models import Model, chains, load_model
 from tunewise.nouns import Answer, Approach, Question
 from tunewise.questions import load_questions
+from tunewise.sentences import prompt_language
 from tunewise.store import project_folder
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ def ask(
     if address := comparing.leaves_for(project, chosen):
         raise ConfigMistake(f"{chosen.name} would send the question to {address}, and data_may_leave = false",
                             tip="ask another approach")
-    language = "zh" if any("一" <= letter <= "鿿" for letter in question) else "en"
-    asked = Question(id="ask", question=question, answers=("",), language=language, history=tuple(history))
+    asked = Question(
+        id="ask", question=question, answers=("",), language=prompt_language(question), history=tuple(history),
+    )
     if is_foreign(chosen):
         return _foreign(project, chosen, asked, groups), chosen
     if not (chosen.index or chosen.recipe or chosen.examples):
@@ -73,7 +75,7 @@ def ask(
     adaptive = chosen.retrieval.gate == "adaptive"
     questions = load_questions(project.questions) if chosen.recipe or chosen.examples or adaptive else []
     with library(project) as books:
-        adapter = _adapter(project, chosen, questions, books) if chosen.recipe else None
+        adapter = adapter_of(project, chosen, questions, books) if chosen.recipe else None
         shut = _shut(books, groups)
         if adapter and groups is not None and _learned_more(adapter, books, groups):
             # What it learned cannot be taken out of its answers: it is as restricted as its documents.
@@ -115,7 +117,7 @@ def forget() -> None:
     gc.collect()
 
 
-def _adapter(project: Project, chosen: Approach, questions: Sequence[Question], books: Library) -> Path:
+def adapter_of(project: Project, chosen: Approach, questions: Sequence[Question], books: Library) -> Path:
     """The adapter that was measured in the last comparison; where there is none, the one of the present plan."""
     measured = _last(project)
     for standing in measured.comparison.standings if measured else ():

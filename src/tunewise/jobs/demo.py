@@ -15,7 +15,7 @@ from tunewise import reports
 from tunewise.errors import Failed
 from tunewise.jobs.ask import ask, forget
 from tunewise.jobs.compare import CompareResult, compare
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.nouns import Standing
 from tunewise.project import load_project
 from tunewise.store import write_text
@@ -65,16 +65,7 @@ def demo(
     """Ingest, ask, tune, compare, recommend and report on the example in `folder`; what is there already is reused."""
     copy_example(example(), folder)
     project = load_project(folder)
-    result = ingest(
-        project.documents,
-        project=project.root,
-        embedder=project.embedder,
-        tokens=project.tokens,
-        groups=project.groups,
-        kind=project.chunks,
-        index=project.index or "",
-        progress=progress,
-    )
+    result = ingest_project(project, progress=progress)
     say(f"{result.documents} documents, {result.generation.chunks} passages, index ready after {result.seconds:.0f} s")
     question = "What is the monthly limit of the company card?"
     answer, approach = ask(project, question, approach="rag")

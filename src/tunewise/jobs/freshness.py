@@ -21,7 +21,7 @@ from tunewise.errors import DataMistake, UserMistake
 from tunewise.jobs.edits import Fact, change_facts, follow, says
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import is_foreign, leaves_for
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.tune import build, plan
 from tunewise.models import load_model
@@ -163,10 +163,8 @@ def _unmeasured(project: Project, approach: Approach) -> str:
 
 
 def _bring(project: Project, progress: Progress) -> float:
-    return ingest(
-        project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens, kind=project.chunks,
-        groups=project.groups, progress=progress,
-    ).seconds
+    # The copy's index stays in the copy, wherever the project keeps its own.
+    return ingest_project(project, index=None, progress=progress).seconds
 
 
 def _measure(

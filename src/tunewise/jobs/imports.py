@@ -12,6 +12,7 @@ from tunewise.errors import DataMistake, GateFailed
 from tunewise.models import renderer, token_counter
 from tunewise.nouns import Question
 from tunewise.questions import find_leaks, save_questions
+from tunewise.sentences import prompt_language
 from tunewise.store import write_text
 from tunewise.training import TrainingRow
 from tunewise.training.formats import Example, as_line, histogram, read_examples
@@ -80,7 +81,7 @@ def _whole(example: Example, render: Callable[[Sequence[dict[str, str]]], str]) 
 def _question(example: Example, path: Path) -> Question:
     text = example.messages[0][1]
     return Question(f"{path.stem}-{example.line}", text, (example.completion,), kind="imported",
-                    language="zh" if any("一" <= letter <= "鿿" for letter in text) else "en")
+                    language=prompt_language(text))
 
 
 def own_rows(path: Path, measured: Sequence[Question]) -> tuple[list[TrainingRow], tuple[str, ...]]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
 from tunewise.catalog import Catalog, Generation, derived
@@ -25,6 +25,7 @@ from tunewise.nouns import Chunk, Document
 from tunewise.store import fingerprint, lock, project_folder, read_json, write_json
 
 if TYPE_CHECKING:
+    from tunewise.project import Project
     from tunewise.reading import Unread
 
 Progress = Callable[[str, int, int], None]
@@ -156,6 +157,15 @@ def ingest(
             generation=generation, documents=len(catalog.documents()), removed=len(removed), unread=tuple(unread),
             seconds=seconds, notes=tuple(notes), **counts,
         )
+
+
+def ingest_project(project: Project, **more: Any) -> IngestResult:
+    """`ingest` with the settings of a project's tunewise.toml; `more` goes over them."""
+    settings = {
+        "project": project.root, "embedder": project.embedder, "tokens": project.tokens, "kind": project.chunks,
+        "groups": project.groups, "index": project.index or "",
+    }
+    return ingest(project.documents, **(settings | more))
 
 
 def _protect(catalog: Catalog, id: str, rules: AccessRules) -> bool:

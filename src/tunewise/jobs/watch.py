@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import TunewiseError
-from tunewise.jobs.ingest import IngestResult, ingest
+from tunewise.jobs.ingest import IngestResult, ingest_project
+from tunewise.project import Project
 
 SECONDS = 2.0
 """Between two looks; a change is taken up when two looks saw the same, so that no half-copied file is read."""
@@ -35,7 +36,7 @@ def state(folder: Path) -> frozenset[tuple[str, int, int]]:
 
 
 def watch(
-    folder: Path,
+    project: Project,
     *,
     settings: Mapping[str, Any],
     told: Callable[[IngestResult], None],
@@ -43,11 +44,12 @@ def watch(
     seconds: float = SECONDS,
     rounds: int | None = None,
 ) -> None:
-    """Ingest a folder now and after every change of it, until Ctrl-C (or for so many `rounds` of looking).
+    """Ingest a project's documents now and after every change of it, until Ctrl-C (or for so many `rounds` of looking).
 
-    `settings` are the arguments of `ingest`; `told` gets every result; a failed ingest is handed to `trouble` and tried
-    again after the next change, or the next look when it was busy.
+    `settings` are further arguments of `ingest`; `told` gets every result; a failed ingest is handed to `trouble` and
+    tried again after the next change, or the next look when it was busy.
     """
+    folder = project.documents
     done: frozenset[tuple[str, int, int]] | None = None
     before = state(folder)
     while rounds is None or rounds > 0:
@@ -55,7 +57,7 @@ def watch(
         if now == before and now != done:
             done = now
             try:
-                told(ingest(folder, **settings))
+                told(ingest_project(project, **settings))
             except TunewiseError as error:
                 trouble(error)
                 done = None if "in use by process" in error.message else done

@@ -12,13 +12,9 @@ from typing import Any
 
 from tunewise.models import Generated
 from tunewise.nouns import Decoding
+from tunewise.sentences import prompt_language, terms
 
-_WORD = re.compile(r"[一-鿿]|[^\W_一-鿿]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
-
-
-def _words(text: str) -> set[str]:
-    return {word.casefold() for word in _WORD.findall(text)}
 
 
 class Echo:
@@ -29,7 +25,7 @@ class Echo:
 
     def count_tokens(self, text: str) -> int:
         """Words and Chinese characters."""
-        return len(_WORD.findall(text))
+        return len(terms(text))
 
     def generate(self, prompts: Sequence[list[dict[str, str]]], decoding: Decoding) -> list[Generated]:
         """One completion for each list of messages; `decoding.max_new_tokens` counts words."""
@@ -39,17 +35,16 @@ class Echo:
         start = time.perf_counter()
         user = messages[-1]["content"]
         head, _, question = user.rpartition("\n\n")
-        wanted = _words(question)
+        wanted = set(terms(question))
         best, best_score = "", 0.0
         for block in re.split(r"\n\n(?=\[\d+\])", head):
             marker = re.match(r"\[(\d+)\]", block)
             for sentence in _SENTENCE.split(block[marker.end() :]) if marker else ():
-                words = _words(sentence)
+                words = set(terms(sentence))
                 score = len(words & wanted) / (len(wanted) or 1)
                 if words and score > best_score:
                     best, best_score = f"{sentence.strip()} [{marker[1]}]", score
-        chinese = bool(re.search(r"[一-鿿]", question))
-        text = best or ("文档中没有。" if chinese else "Not in the documents.")
+        text = best or ("文档中没有。" if prompt_language(question) == "zh" else "Not in the documents.")
         prompt = sum(self.count_tokens(message["content"]) for message in messages)
         return Generated(
             text, prompt, min(self.count_tokens(text), decoding.max_new_tokens), time.perf_counter() - start

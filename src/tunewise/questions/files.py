@@ -15,6 +15,7 @@ from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Gold, Question, to_json
+from tunewise.sentences import terms
 from tunewise.store import write_text
 
 FIELDS = tuple(field.name for field in fields(Question))
@@ -153,8 +154,7 @@ def check_questions(questions: Sequence[Question], documents: Mapping[str, str])
 
 
 def _words(text: str) -> set[str]:
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", plain))
+    return set(terms(unicodedata.normalize("NFKC", text)))
 
 
 def _value_rules(value: Mapping[str, Any], answers: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -19,7 +19,7 @@ from tunewise.nouns import Chunk, Gold, Hit, Question, to_json
 from tunewise.questions.files import question_json
 from tunewise.questions.leaks import near_pairs, plain
 from tunewise.questions.patterns import Draft, drafts
-from tunewise.sentences import sentences
+from tunewise.sentences import prompt_language, sentences, terms
 from tunewise.store import append_jsonl, recover_jsonl, sha256
 
 Write = Callable[[Sequence[list[dict[str, str]]]], list[str]]
@@ -149,9 +149,8 @@ def _title(chunk: Chunk, one: Draft) -> str:
     answer = plain(one.answer)
     if not answer or answer in plain(one.question):
         return "its answer stands in the question"
-    words = set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", one.answer.casefold()))
-    known = set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", f"{chunk.title} {chunk.heading}".casefold()))
-    return "the title alone answers it" if words <= known else ""
+    known = set(terms(f"{chunk.title} {chunk.heading}"))
+    return "the title alone answers it" if known.issuperset(terms(one.answer)) else ""
 
 
 def _unique(pairs: Sequence[_Pair], existing: Sequence[str]) -> dict[int, str]:
@@ -222,7 +221,7 @@ def as_question(chunk: Chunk, one: Draft) -> Question:
     return Question(
         id="gen-" + sha256(f"{chunk.document}\n{one.question}\n{one.answer}")[:12], question=one.question,
         answers=(one.answer,), gold=(Gold(chunk.document, one.start, one.end),), kind=one.kind,
-        language="zh" if re.search(r"[一-鿿]", one.question) else "en", groups=chunk.groups,
+        language=prompt_language(one.question), groups=chunk.groups,
     )
 
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from tunewise.nouns import SPLITS, Gold, Question
+from tunewise.sentences import prompt_language
 
 NEAR = 0.6
 """Jaccard similarity of two texts' character 4-grams (Chinese: 2-grams) from which they count as nearly the same."""
@@ -27,7 +28,7 @@ def plain(text: str) -> str:
 def shingles(text: str) -> frozenset[str]:
     """Character 4-grams of a text's letters, 2-grams where it has Chinese."""
     letters = plain(text)
-    size = 2 if re.search(r"[一-鿿]", letters) else 4
+    size = 2 if prompt_language(letters) == "zh" else 4
     return frozenset(letters[i : i + size] for i in range(max(1, len(letters) - size + 1)))
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from tunewise.nouns import Gold, Hit
 from tunewise.retrieval.fusion import Leg, fuse
-from tunewise.retrieval.gate import FEATURES, WIDER, Fit, breadth, features, language_of
+from tunewise.retrieval.gate import FEATURES, WIDER, Fit, breadth, features
+from tunewise.sentences import prompt_language
 
 Score = Callable[[Sequence[Hit], Sequence[Gold]], dict[str, float]]
 """Passages, best first, and gold → `recall` and `ndcg`; empty where there is nothing to measure."""
@@ -55,7 +56,7 @@ def fit_weights(
     by_language: dict[str, list[Searched]] = {}
     for one in searched:
         if one.gold:
-            by_language.setdefault(language_of(one.question), []).append(one)
+            by_language.setdefault(prompt_language(one.question), []).append(one)
     for language, questions in sorted(by_language.items()):
         before = derived(language)
         if len(questions) < FEWEST:
@@ -87,7 +88,7 @@ def fit_gate(searched: Sequence[Searched], weights: dict[str, float], score: Sco
     """
     rows, narrow, wide, folds = [], [], [], []
     for one in searched:
-        hits = one.fused(weights.get(language_of(one.question), 0.5))
+        hits = one.fused(weights.get(prompt_language(one.question), 0.5))
         rows.append(features(one.question, one.legs, hits))
         narrow.append(score(hits[:k], one.gold).get("recall", 0.0))
         wide.append(score(hits[: WIDER * k], one.gold).get("recall", 0.0))

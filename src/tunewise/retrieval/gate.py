@@ -40,11 +40,6 @@ class Fit:
     questions: int = 0
 
 
-def language_of(question: str) -> str:
-    """"zh" for a question with Chinese characters in it, else "en"."""
-    return "zh" if re.search(r"[一-鿿]", question) else "en"
-
-
 def features(question: str, legs: Sequence[Leg], hits: Sequence[Hit]) -> tuple[float, ...]:
     """`FEATURES` of one search: best cosine; share of the five best that both legs found; share of the question's terms
     in the two best passages; log of the best BM25 score."""

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tunewise.sentences import terms
+
 Generate = Callable[[str, Sequence[str]], list[str]]
 """(name of a template, texts) → what the model wrote for each text, raw."""
 
@@ -85,11 +87,8 @@ def stand_alone(
         raise ValueError("follow_up 'rewrite' needs a model that writes")
     turns = "\n".join(f"- {asked}\n  {answered}" for asked, answered in history[-3:])
     lines = written_queries(generate("queries/follow-up", [f"{turns}\n- {question}"])[0], "")
-    known = _signs(" ".join([question, *(text for turn in history for text in turn)]))
-    if not lines or len(_signs(lines[0]) - known) > len(_signs(lines[0])) // 2:
+    known = set(terms(" ".join([question, *(text for turn in history for text in turn)])))
+    written = set(terms(lines[0])) if lines else set()
+    if not lines or len(written - known) > len(written) // 2:
         return joined
     return lines[0]
-
-
-def _signs(text: str) -> set[str]:
-    return set(re.findall(r"[一-鿿]|[^\W_一-鿿]+", text.casefold()))

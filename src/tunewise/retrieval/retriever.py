@@ -19,6 +19,7 @@ from tunewise.retrieval import gate
 from tunewise.retrieval.fusion import ORDERS, Leg, diversify, fuse, ordered, ranked, within
 from tunewise.retrieval.queries import FOLLOW_UPS, REWRITES, Generate, Query, expand
 from tunewise.retrieval.rerank import load_reranker
+from tunewise.sentences import prompt_language
 
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
@@ -131,7 +132,7 @@ def _weight(index: Index, settings: Retrieval, fit: Fit | None, question: str) -
     if settings.dense_weight is not None:
         return settings.dense_weight
     if fit is not None:
-        return fit.weights.get(gate.language_of(question), index.dense_weight)
+        return fit.weights.get(prompt_language(question), index.dense_weight)
     return index.dense_weight
 
 

@@ -20,7 +20,7 @@ from tunewise.errors import DataMistake, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
 from tunewise.jobs.erase import drop_empty_index, purge
 from tunewise.jobs.groups import assign_groups
-from tunewise.jobs.ingest import ingest
+from tunewise.jobs.ingest import ingest_project
 from tunewise.reading import SUFFIXES
 from tunewise.server.entries import Upload
 from tunewise.server.principals import Principal
@@ -192,11 +192,7 @@ class Intake:
         for upload in waiting:
             self.state.set_upload(upload.id, "reading")
         try:
-            result = ingest(
-                self.project.documents, project=self.project.root, embedder=self.answering.embedder(),
-                tokens=self.project.tokens, kind=self.project.chunks, groups=self.project.groups,
-                index=self.project.index or "", progress=self._tell,
-            )
+            result = ingest_project(self.project, embedder=self.answering.embedder(), progress=self._tell)
         except Failed as error:
             # Another process ingests; the disk is full: neither is the file's fault.
             _LOG.warning("%s", error.message)

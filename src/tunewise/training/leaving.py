@@ -12,7 +12,9 @@ from tunewise.errors import need
 from tunewise.models.chains import WEIGHTS, check, manifest, weights_file
 from tunewise.models.local import identify, resolve
 from tunewise.store import disk_errors, fingerprint, read_json, sha256, write_json, write_text
+from tunewise.training.loop import Outcome, clear
 from tunewise.training.methods import METHODS
+from tunewise.training.opening import Forecast, Opened, Run, count_parameters, running_figures
 from tunewise.training.rows import TrainingRow
 from tunewise.training.settings import TrainingSettings
 
@@ -50,43 +52,52 @@ def finished(folder: Path, identity: str, model: str, *, parent: Path | None = N
     )
 
 
-def save_weights(
-    model: Any, folder: Path, settings: TrainingSettings, *, tokenizer: Any, dtype: Any, begun: Path
-) -> None:
+def leave(
+    run: Run,
+    opened: Opened,
+    trained: Any,
+    outcome: Outcome,
+    forecast: Forecast,
+    *,
+    rows: Sequence[Any],
+    tokens: int,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Save what was `trained` and the run's figures, clear its checkpoints, and return the figures.
+
+    `tokens` are those that were read, `more` the figures of a recipe's own.
+    """
+    sizes = count_parameters(trained)
+    _save_weights(trained, run, opened)
+    figures = running_figures(run, opened, outcome, forecast, sizes=sizes, tokens=tokens) | dict(more or {})
+    _write_manifest(run, opened, rows, figures)
+    clear(run.folder / "checkpoints")
+    return figures
+
+
+def _save_weights(model: Any, run: Run, opened: Opened) -> None:
     """The trained weights in PEFT's own layout, or a whole model folder for full fine-tuning.
 
-    Methods whose beginning moved the base are converted to plain LoRA against `begun`, the adapter as it began.
+    Methods whose beginning moved the base are converted to plain LoRA against the adapter as it began.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with disk_errors(folder):
-        if settings.method == "full":
+    method = opened.settings.method
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(run.folder):
+        if method == "full":
             # In the dtype in which answering loads them.
-            model.to(dtype).save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-        elif METHODS[settings.method].moves_base:
-            model.save_pretrained(folder, path_initial_model_for_weight_conversion=str(begun))
+            model.to(opened.torch_dtype).save_pretrained(run.folder)
+            opened.tokenizer.save_pretrained(run.folder)
+        elif METHODS[method].moves_base:
+            model.save_pretrained(run.folder, path_initial_model_for_weight_conversion=str(run.begun))
         else:
-            model.save_pretrained(folder)
+            model.save_pretrained(run.folder)
 
 
-def leave(
-    folder: Path,
-    *,
-    identity: str,
-    model: str,
-    base: Path,
-    recipe: str,
-    rows: Sequence[Any],
-    settings: TrainingSettings,
-    parent: Path | None,
-    figures: Mapping[str, Any],
-    index: str = "",
-) -> None:
-    """Write the card and the manifest: hashes, parent, questions, documents and access groups of the whole chain.
-
-    `index` is the fingerprint of the index whose passages the rows show.
-    """
-    links = check(parent, identify(model, base)) if parent else []
+def _write_manifest(run: Run, opened: Opened, rows: Sequence[Any], figures: Mapping[str, Any]) -> None:
+    """The card and the manifest: hashes, parent, questions, documents and access groups of the whole chain."""
+    folder, parent, settings = run.folder, run.parent, opened.settings
+    base = identify(run.model, opened.base)
+    links = check(parent, base) if parent else []
     inherited = [about for _, about in links]
 
     def all_of(name: str, own: set[str]) -> list[str]:
@@ -94,14 +105,14 @@ def leave(
 
     weights = folder / WEIGHTS.get(settings.method, "adapter_model.safetensors")
     libraries = [need(name, feature="training", extra="train") for name in ("torch", "transformers", "peft")]
-    write_text(folder / "README.md", _card(model, recipe, len(rows), settings, figures))
+    write_text(folder / "README.md", _card(run.model, run.recipe, len(rows), settings, figures))
     write_json(
         folder / "tunewise.json",
         {
-            "identity": identity,
-            "model": model,
-            "base": identify(model, base),
-            "recipe": recipe,
+            "identity": run.identity,
+            "model": run.model,
+            "base": base,
+            "recipe": run.recipe,
             "method": settings.method,
             "parent": None
             if parent is None
@@ -112,7 +123,8 @@ def leave(
                 "weights": inherited[-1]["weights"],
             },
             "weights": sha256(weights),
-            "index": index,
+            # The index whose passages the rows show.
+            "index": run.index,
             "settings": asdict(settings),
             "rows": len(rows),
             "rows_hash": fingerprint([[getattr(row, "messages", ""), getattr(row, "completion", "")] for row in rows]),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunewise.errors import ConfigMistake, need
 from tunewise.machine import peak_memory
 from tunewise.models.chains import load_worn, manifest
 from tunewise.models.local import precision, resolve
 from tunewise.training import estimate
-from tunewise.training.loop import Outcome
+from tunewise.training.loop import Note, Outcome
 from tunewise.training.methods import METHODS, refuse_without_gpu
-from tunewise.training.settings import TrainingSettings
+from tunewise.training.settings import TrainingSettings, settle
 
 BATCH_TOKENS = 2400
 """Padded tokens in one batch of the bundled model (about 4 GB on a CPU, and no faster beyond)."""
@@ -23,18 +23,66 @@ LOOKS = 5
 """How often a run looks at the validation loss."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: which model learns what into which folder, from which parent, with which index's passages."""
+
+    model: str
+    recipe: str
+    folder: Path
+    identity: str
+    parent: Path | None = None
+    index: str = ""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def place(self) -> Path:
+        """Where this run keeps its checkpoints."""
+        return self.folder / "checkpoints" / self.identity[:16]
+
+    @property
+    def begun(self) -> Path:
+        """The adapter as it began, for methods whose beginning moves the base."""
+        return self.place / "begun"
+
+
 @dataclass(slots=True)
 class Opened:
-    """A model that is ready to be trained, and what was decided about it."""
+    """A model that is ready to be trained, and what was decided about it: `settings` have every derived value."""
 
     base: Path
     tokenizer: Any
     model: Any
     dtype: str
+    settings: TrainingSettings
     notes: list[str]
 
+    @property
+    def torch_dtype(self) -> Any:
+        """`dtype` as torch has it."""
+        return getattr(need("torch", feature="training", extra="train"), self.dtype)
 
-def open_model(model_name: str, *, parent: Path | None, cache: Path | None, settings: TrainingSettings) -> Opened:
+    def bare(self) -> Any:
+        """The model without the adapter of a try that ran out of memory: the next trainer puts on its own."""
+        return self.model.unload() if hasattr(self.model, "peft_config") else self.model
+
+
+class Forecast(NamedTuple):
+    """What a run was estimated to need before it began."""
+
+    seconds: estimate.Bounds
+    memory: estimate.Bounds
+    operations: float
+    matrix_rate: float
+
+    def __str__(self) -> str:
+        return (
+            f"estimate: {self.seconds.low / 60:.1f} to {self.seconds.high / 60:.1f} minutes, "
+            f"{self.memory.low / 1e9:.1f} to {self.memory.high / 1e9:.1f} GB"
+        )
+
+
+def open_model(run: Run, settings: TrainingSettings, *, cache: Path | None, note: Note) -> Opened:
     """The base, with its parent's training merged in, frozen, in this machine's precision."""
     torch = need("torch", feature="training", extra="train")
     transformers = need("transformers", feature="training", extra="train")
@@ -46,9 +94,9 @@ def open_model(model_name: str, *, parent: Path | None, cache: Path | None, sett
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     transformers.set_seed(settings.seed)
     refuse_without_gpu(settings.method)
-    if parent is not None:
-        _refuse_virtual(parent)
-    base = resolve(model_name, cache=cache)
+    if run.parent is not None:
+        _refuse_virtual(run.parent)
+    base = resolve(run.model, cache=cache)
     dtype, why = precision()
     tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
@@ -58,32 +106,43 @@ def open_model(model_name: str, *, parent: Path | None, cache: Path | None, sett
         more["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=getattr(torch, dtype)
         )
-    model = load_worn(base, parent, dtype=getattr(torch, dtype), **more)
+    model = load_worn(base, run.parent, dtype=getattr(torch, dtype), **more)
     model.config._name_or_path = str(base)
     if not more:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Opened(base, tokenizer, model, dtype, [f"device {device}, precision {dtype}: {why}"])
+    settings, derived = settle(run.recipe, settings, width=model.config.hidden_size)
+    notes = [f"device {device}, precision {dtype}: {why}"]
+    for line in (*notes, *derived):
+        note(line)
+    return Opened(base, tokenizer, model, dtype, settings, notes)
+
+
+def open_trl(feature: str) -> tuple[Any, Any]:
+    """(trl, datasets), both quiet."""
+    trl = need("trl", feature=feature, extra="train")
+    datasets = need("datasets", feature=feature, extra="train")
+    datasets.disable_progress_bars()
+    return trl, datasets
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """(trained, all) parameters."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
 def arguments(
-    settings: TrainingSettings,
-    *,
-    folder: Path,
-    steps: int,
-    size: int,
-    accumulation: int,
-    dtype: str,
-    looks: bool,
-    checkpointing: bool = False,
+    run: Run, opened: Opened, *, steps: int, size: int, accumulation: int, looks: bool, checkpointing: bool = False
 ) -> dict[str, Any]:
     """What TrainingArguments and TRL's configs are given; the user's own `trainer` settings win."""
+    settings, dtype = opened.settings, opened.dtype
     torch = need("torch", feature="training", extra="train")
     every = max(1, -(-steps // (LOOKS if looks else 6)))
     given: dict[str, Any] = {
-        "output_dir": str(folder),
+        "output_dir": str(run.place),
         "max_steps": steps,
         "learning_rate": settings.rate,
         "lr_scheduler_type": "linear",
@@ -117,44 +176,34 @@ def arguments(
 
 
 def running_figures(
-    outcome: Outcome,
-    *,
-    trained: int,
-    total: int,
-    tokens: int,
-    dtype: str,
-    why: Sequence[str],
-    seconds: float,
-    seconds_bounds: estimate.Bounds,
-    memory_bounds: estimate.Bounds,
-    flops: float,
-    rate: float,
+    run: Run, opened: Opened, outcome: Outcome, forecast: Forecast, *, sizes: tuple[int, int], tokens: int
 ) -> dict[str, Any]:
-    """What a run cost, beside what was estimated, for the manifest."""
+    """What a run cost, beside what was estimated, for the manifest. `sizes` are (trained, all) parameters."""
     peak = peak_memory()
     torch = need("torch", feature="training", extra="train")
     if torch.cuda.is_available():
         peak = max(torch.cuda.max_memory_allocated(), 1)
+    seconds = time.perf_counter() - run.started if not outcome.begun else outcome.seconds
     return {
         "history": outcome.history,
         "validation": outcome.validation,
         "best_step": outcome.best_step,
         "steps": outcome.steps,
-        "trained_parameters": trained,
-        "parameters": total,
+        "trained_parameters": sizes[0],
+        "parameters": sizes[1],
         "seconds": seconds,
         "train_seconds": outcome.seconds,
         "tokens": tokens,
         "peak_memory_bytes": peak,
-        "precision": dtype,
-        "why": list(why),
+        "precision": opened.dtype,
+        "why": list(opened.notes),
         "batch": [outcome.size, outcome.accumulation],
         "resumed": outcome.begun > 0,
-        "estimate": {"seconds": asdict(seconds_bounds), "memory_bytes": asdict(memory_bounds)},
-        "within": {"seconds": seconds_bounds.hold(seconds), "memory_bytes": memory_bounds.hold(peak)},
-        "operations": flops,
-        "matrix_rate": rate,
-        "utilisation": flops / outcome.seconds / rate,
+        "estimate": {"seconds": asdict(forecast.seconds), "memory_bytes": asdict(forecast.memory)},
+        "within": {"seconds": forecast.seconds.hold(seconds), "memory_bytes": forecast.memory.hold(peak)},
+        "operations": forecast.operations,
+        "matrix_rate": forecast.matrix_rate,
+        "utilisation": forecast.operations / outcome.seconds / forecast.matrix_rate,
     }
 
 

@@ -7,24 +7,23 @@ training questions. The reference model is the parent: its weights are merged in
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewise.errors import ConfigMistake, DataMistake, Failed, need
+from tunewise.errors import ConfigMistake, DataMistake, Failed
 from tunewise.machine import peak_memory
 from tunewise.models.local import LocalModel, prompt_tokens
 from tunewise.nouns import Decoding
 from tunewise.store import read_json, read_jsonl, write_json
 from tunewise.training import estimate
-from tunewise.training.leaving import finished, leave, save_weights
-from tunewise.training.loop import Note, Progress, clear, fit, watch
+from tunewise.training.leaving import finished, leave
+from tunewise.training.loop import Note, Progress, fit, watch
 from tunewise.training.methods import METHODS
-from tunewise.training.opening import BATCH_TOKENS, Opened, arguments, open_model, running_figures
+from tunewise.training.opening import BATCH_TOKENS, Forecast, Opened, Run, arguments, open_model, open_trl
 from tunewise.training.rows import TrainingRow
-from tunewise.training.settings import TrainingSettings, settle
+from tunewise.training.settings import TrainingSettings
 
 Score = Callable[[str, str], float]
 """(question id, the model's text) → 0 to 1."""
@@ -36,7 +35,7 @@ DRAWS = (
 )
 """The parent answers greedily and twice by chance: after training it is right on most training questions."""
 METHODS_WITH_REFERENCE = ("lora", "rslora", "dora")
-"""Methods whose adapter can be switched off to see the parent (or, for full, are copied as a reference)."""
+"""Methods whose adapter can be switched off to see the parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +125,16 @@ def train_preferences(
     if finished(folder, identity, model_name, parent=parent, cache=cache):
         return folder
     refuse_method(settings, recipe)
-    started = time.perf_counter()
-    place = folder / "checkpoints" / identity[:16]
-    pairs = _pairs(rows, place, model_name, parent, score, cache=cache, note=note, progress=progress, label=recipe)
+    run = Run(model_name, recipe, folder, identity, parent, index)
+    pairs = _pairs(rows, run.place, model_name, parent, score, cache=cache, note=note, progress=progress, label=recipe)
     if len(pairs) < 4:
         raise DataMistake(
             f"only {len(pairs)} wrong answers were found, too few to prefer anything to",
             tip="give pairs of your own: pairs = FILE in [training.dpo]",
         )
-    trl = need("trl", feature="preference tuning", extra="train")
-    datasets = need("datasets", feature="preference tuning", extra="train")
-    datasets.disable_progress_bars()
-    opened = open_model(model_name, parent=parent, cache=cache, settings=settings)
-    settings, derived = settle(recipe, settings, width=opened.model.config.hidden_size)
-    for line in (*opened.notes, *derived):
-        note(line)
+    trl, datasets = open_trl("preference tuning")
+    opened = open_model(run, settings, cache=cache, note=note)
+    settings = opened.settings
     tokens = [prompt_tokens(opened.tokenizer, pair.chat()) for pair in pairs]
     prompts = [_text(opened, pair) for pair in pairs]
     longest = max(
@@ -170,7 +164,7 @@ def train_preferences(
     kind = (trl.DPOTrainer, trl.DPOConfig) if recipe == "dpo" else (trl.KTOTrainer, trl.KTOConfig)
     callback = watch(
         label=f"train {recipe}",
-        folder=place,
+        folder=run.place,
         patience=0,
         tokens_per_step=settings.epochs * tokens_all / steps,
         progress=progress,
@@ -179,19 +173,13 @@ def train_preferences(
     )
     method = METHODS[settings.method]
     config = method.config(settings, opened.model) if method.config else None
-    bounds = preference_bounds(opened, settings, tokens=tokens_all, longest=longest, size=size, epochs=settings.epochs)
-    note(
-        f"estimate: {bounds[0].low / 60:.1f} to {bounds[0].high / 60:.1f} minutes, "
-        f"{bounds[1].low / 1e9:.1f} to {bounds[1].high / 1e9:.1f} GB"
-    )
+    forecast = preference_forecast(opened, tokens=tokens_all, longest=longest, size=size, epochs=settings.epochs)
+    note(str(forecast))
 
     def make(size: int, accumulation: int, callback: Any) -> Any:
-        given = arguments(
-            settings, folder=place, steps=steps, size=size, accumulation=accumulation, dtype=opened.dtype, looks=False
-        )
-        model = opened.model if not hasattr(opened.model, "peft_config") else _unwrapped(opened)
+        given = arguments(run, opened, steps=steps, size=size, accumulation=accumulation, looks=False)
         trainer = kind[0](
-            model=model,
+            model=opened.bare(),
             args=kind[1](**{"beta": settings.beta, "max_length": None} | given),
             train_dataset=datasets.Dataset.from_list(data),
             processing_class=opened.tokenizer,
@@ -202,44 +190,9 @@ def train_preferences(
         _same_prompts(trainer, tokens, len(data), recipe)
         return trainer
 
-    trainer, outcome = fit(make, folder=place, size=size, accumulation=accumulation, note=note, callback=callback)
-    torch = need("torch", feature="training", extra="train")
-    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    total = sum(p.numel() for p in trainer.model.parameters())
-    save_weights(
-        trainer.model,
-        folder,
-        settings,
-        tokenizer=opened.tokenizer,
-        dtype=getattr(torch, opened.dtype),
-        begun=place / "begun",
-    )
-    figures = running_figures(
-        outcome,
-        trained=trained,
-        total=total,
-        tokens=round(settings.epochs * tokens_all),
-        dtype=opened.dtype,
-        why=opened.notes,
-        seconds=time.perf_counter() - started if not outcome.begun else outcome.seconds,
-        seconds_bounds=bounds[0],
-        memory_bounds=bounds[1],
-        flops=bounds[2],
-        rate=bounds[3],
-    ) | {"pairs": len(pairs)}
-    leave(
-        folder,
-        identity=identity,
-        model=model_name,
-        base=opened.base,
-        recipe=recipe,
-        rows=pairs,
-        settings=settings,
-        parent=parent,
-        figures=figures,
-        index=index,
-    )
-    clear(folder / "checkpoints")
+    trainer, outcome = fit(make, folder=run.place, size=size, accumulation=accumulation, note=note, callback=callback)
+    read = round(settings.epochs * tokens_all)
+    leave(run, opened, trainer.model, outcome, forecast, rows=pairs, tokens=read, more={"pairs": len(pairs)})
     return folder
 
 
@@ -252,16 +205,13 @@ def refuse_method(settings: TrainingSettings, recipe: str) -> None:
         )
 
 
-def preference_bounds(
-    opened: Opened, settings: TrainingSettings, *, tokens: int, longest: int, size: int, epochs: float
-) -> tuple[estimate.Bounds, estimate.Bounds, float, float]:
-    """(seconds, bytes, operations, matrix rate) of a run that reads `tokens` with the model and with its reference."""
-    torch = need("torch", feature="training", extra="train")
-    config, dtype = opened.model.config, getattr(torch, opened.dtype)
+def preference_forecast(opened: Opened, *, tokens: int, longest: int, size: int, epochs: float) -> Forecast:
+    """What a run needs that reads `tokens` with the model and with its reference."""
+    config, dtype = opened.model.config, opened.torch_dtype
     rate = estimate.matrix_rate(dtype, config.hidden_size, config.intermediate_size, device=opened.model.device.type)
     layers = config.num_hidden_layers
     work = estimate.Work(rows=1, tokens=tokens, kept=tokens, longest=longest)
-    trained = settings.rank * 8 * config.hidden_size * layers
+    trained = opened.settings.rank * 8 * config.hidden_size * layers
     flops = estimate.operations(config, work, trained=trained, top=layers, cached=False, weights=False, epochs=epochs)
     # The reference reads everything once more, forward only.
     flops *= 1.5
@@ -277,12 +227,7 @@ def preference_bounds(
         checkpointing=False,
         kept=2 * size * longest,
     )
-    return estimate.time_bounds(flops, rate), memory, flops, rate
-
-
-def _unwrapped(opened: Opened) -> Any:
-    """The model of a try that ran out of memory, without its adapter: the next trainer puts on its own."""
-    return opened.model.unload()
+    return Forecast(estimate.time_bounds(flops, rate), memory, flops, rate)
 
 
 def _pairs(

@@ -7,20 +7,18 @@ scorers' `quality` unless another is handed in: a judge behind an endpoint in a 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewise.errors import need
 from tunewise.models.local import prompt_tokens
-from tunewise.training.leaving import finished, leave, save_weights
-from tunewise.training.loop import Note, Progress, clear, fit, watch
+from tunewise.training.leaving import finished, leave
+from tunewise.training.loop import Note, Progress, fit, watch
 from tunewise.training.methods import METHODS
-from tunewise.training.opening import arguments, open_model, running_figures
-from tunewise.training.preference import Score, preference_bounds, refuse_method
+from tunewise.training.opening import Run, arguments, open_model, open_trl
+from tunewise.training.preference import Score, preference_forecast, refuse_method
 from tunewise.training.rows import TrainingRow
-from tunewise.training.settings import TrainingSettings, settle
+from tunewise.training.settings import TrainingSettings
 
 ANSWERS = 4
 """Answers to each prompt, which are compared with each other."""
@@ -46,15 +44,10 @@ def train_rewarded(
     if finished(folder, identity, model_name, parent=parent, cache=cache):
         return folder
     refuse_method(settings, recipe)
-    started = time.perf_counter()
-    place = folder / "checkpoints" / identity[:16]
-    trl = need("trl", feature="tuning by reward", extra="train")
-    datasets = need("datasets", feature="tuning by reward", extra="train")
-    datasets.disable_progress_bars()
-    opened = open_model(model_name, parent=parent, cache=cache, settings=settings)
-    settings, derived = settle(recipe, settings, width=opened.model.config.hidden_size)
-    for line in (*opened.notes, *derived):
-        note(line)
+    run = Run(model_name, recipe, folder, identity, parent, index)
+    trl, datasets = open_trl("tuning by reward")
+    opened = open_model(run, settings, cache=cache, note=note)
+    settings = opened.settings
     tokens = [len(prompt_tokens(opened.tokenizer, row.chat())) for row in rows]
     # A step holds whole groups of answers.
     size = ANSWERS * max(1, settings.batch // ANSWERS)
@@ -70,17 +63,13 @@ def train_rewarded(
 
     reward.__name__ = "quality"
     all_tokens = round(settings.epochs * ANSWERS * sum(tokens))
-    bounds = preference_bounds(
-        opened, settings, tokens=all_tokens, longest=max(tokens) + LONGEST_ANSWER, size=size, epochs=1.0
+    forecast = preference_forecast(
+        opened, tokens=all_tokens, longest=max(tokens) + LONGEST_ANSWER, size=size, epochs=1.0
     )
-    note(
-        f"{len(rows)} prompts, {ANSWERS} answers each, {steps} steps; estimate: {bounds[0].low / 60:.1f} to "
-        f"{bounds[0].high / 60 * 3:.1f} minutes (answers are written as well), "
-        f"{bounds[1].low / 1e9:.1f} to {bounds[1].high / 1e9:.1f} GB"
-    )
+    note(f"{len(rows)} prompts, {ANSWERS} answers each, {steps} steps; {forecast}, and writing the answers as well")
     callback = watch(
         label=f"train {recipe}",
-        folder=place,
+        folder=run.place,
         patience=0,
         tokens_per_step=all_tokens / steps,
         progress=progress,
@@ -92,13 +81,10 @@ def train_rewarded(
     kind = (trl.GRPOTrainer, trl.GRPOConfig) if recipe == "grpo" else (trl.RLOOTrainer, trl.RLOOConfig)
 
     def make(size: int, accumulation: int, callback: Any) -> Any:
-        given = arguments(
-            settings, folder=place, steps=steps, size=size, accumulation=accumulation, dtype=opened.dtype, looks=False
-        )
-        model = opened.model.unload() if hasattr(opened.model, "peft_config") else opened.model
+        given = arguments(run, opened, steps=steps, size=size, accumulation=accumulation, looks=False)
         own = {"num_generations": ANSWERS, "max_completion_length": LONGEST_ANSWER, "beta": settings.beta}
         trainer = kind[0](
-            model=model,
+            model=opened.bare(),
             reward_funcs=[reward],
             args=kind[1](**own | given),
             train_dataset=datasets.Dataset.from_list(data),
@@ -109,45 +95,9 @@ def train_rewarded(
         opened.model = trainer.model
         return trainer
 
-    trainer, outcome = fit(make, folder=place, size=size, accumulation=1, note=note, callback=callback)
-    torch = need("torch", feature="training", extra="train")
-    trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    total = sum(p.numel() for p in trainer.model.parameters())
-    save_weights(
-        trainer.model,
-        folder,
-        settings,
-        tokenizer=opened.tokenizer,
-        dtype=getattr(torch, opened.dtype),
-        begun=place / "begun",
-    )
+    trainer, outcome = fit(make, folder=run.place, size=size, accumulation=1, note=note, callback=callback)
     quarter = max(1, len(rewards) // 4)
     first, last = sum(rewards[:quarter]) / quarter, sum(rewards[-quarter:]) / quarter
     note(f"mean reward: {first:.3f} in the first quarter of the steps, {last:.3f} in the last")
-    figures = running_figures(
-        outcome,
-        trained=trained,
-        total=total,
-        tokens=all_tokens,
-        dtype=opened.dtype,
-        why=opened.notes,
-        seconds=time.perf_counter() - started if not outcome.begun else outcome.seconds,
-        seconds_bounds=bounds[0],
-        memory_bounds=bounds[1],
-        flops=bounds[2],
-        rate=bounds[3],
-    ) | {"rewards": rewards}
-    leave(
-        folder,
-        identity=identity,
-        model=model_name,
-        base=opened.base,
-        recipe=recipe,
-        rows=rows,
-        settings=settings,
-        parent=parent,
-        figures=figures,
-        index=index,
-    )
-    clear(folder / "checkpoints")
+    leave(run, opened, trainer.model, outcome, forecast, rows=rows, tokens=all_tokens, more={"rewards": rewards})
     return folder

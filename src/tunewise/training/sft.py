@@ -7,7 +7,6 @@ frozen lower layers (`frozen`). Base weights are in bfloat16 where the machine h
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from tunewise.machine import peak_memory
 from tunewise.models.chains import manifest
 from tunewise.training import estimate, frozen
 from tunewise.training.encoding import IGNORED, collate, encode
-from tunewise.training.leaving import adapter_identity, finished, leave, save_weights
-from tunewise.training.loop import Note, Progress, clear, fit, watch
+from tunewise.training.leaving import adapter_identity, finished, leave
+from tunewise.training.loop import Note, Progress, fit, watch
 from tunewise.training.methods import METHODS, top_layers, wear
-from tunewise.training.opening import BATCH_TOKENS, arguments, open_model, running_figures
+from tunewise.training.opening import BATCH_TOKENS, Forecast, Run, arguments, count_parameters, open_model
 from tunewise.training.rows import TrainingRow
-from tunewise.training.settings import TrainingSettings, settle
+from tunewise.training.settings import TrainingSettings
 from tunewise.training.sharing import pack
 
 
@@ -57,14 +56,10 @@ def train(
     )
     if finished(folder, identity, model_name, parent=parent, cache=cache):
         return folder
-    started = time.perf_counter()
-    opened = open_model(model_name, parent=parent, cache=cache, settings=settings)
-    model, tokenizer, config = opened.model, opened.tokenizer, opened.model.config
-    torch = need("torch", feature="training", extra="train")
+    run = Run(model_name, recipe, folder, identity, parent, index)
+    opened = open_model(run, settings, cache=cache, note=note)
+    model, tokenizer, config, settings = opened.model, opened.tokenizer, opened.model.config, opened.settings
     transformers = need("transformers", feature="training", extra="train")
-    settings, derived = settle(recipe, settings, width=config.hidden_size)
-    for line in (*opened.notes, *derived):
-        note(line)
     method = METHODS[settings.method]
     pad = tokenizer.pad_token_id
     # PEFT puts virtual tokens before the embeddings (prompt, P-tuning) or into the cache (prefix).
@@ -87,7 +82,6 @@ def train(
     computed = sum(len(item["input_ids"]) for item in items)
     size, accumulation = _batch(items, settings.batch)
     steps = max(1, round(settings.epochs * -(-len(items) // (size * accumulation))))
-    place = folder / "checkpoints" / identity[:16]
 
     def first_batches() -> list[dict[str, Any]]:
         chosen = items[:: max(1, len(items) // 64)]
@@ -97,21 +91,18 @@ def train(
         ]
 
     worn = wear(model, settings, tokenizer=tokenizer, batches=first_batches)
-    trained = sum(p.numel() for p in worn.parameters() if p.requires_grad)
-    total = sum(p.numel() for p in worn.parameters())
+    trained, total = count_parameters(worn)
     note(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%}): {settings.method}, {method.about}")
-    begun = place / "begun"
     if method.moves_base:
-        worn.save_pretrained(begun)
+        worn.save_pretrained(run.begun)
     top = len(top_layers(model, settings.layers))
     below = config.num_hidden_layers - top
-    itemsize = getattr(torch, opened.dtype).itemsize
+    itemsize = opened.torch_dtype.itemsize
     cached = settings.freeze and frozen.worth_it(
         [*items, *looks], layers=below, epochs=settings.epochs, width=config.hidden_size, itemsize=itemsize
     )
-    rate = estimate.matrix_rate(
-        getattr(torch, opened.dtype), config.hidden_size, config.intermediate_size, device=str(model.device.type)
-    )
+    device = str(model.device.type)
+    rate = estimate.matrix_rate(opened.torch_dtype, config.hidden_size, config.intermediate_size, device=device)
     width = max(len(item["input_ids"]) for item in items)
     labels = max(sum(label != IGNORED for label in i["labels"]) for i in items)
     reached = config.num_hidden_layers if method.virtual else top
@@ -125,8 +116,7 @@ def train(
         weights=settings.method == "full",
         epochs=settings.epochs,
     )
-    seconds = estimate.time_bounds(flops, rate)
-    now, free = peak_memory(), estimate.free_memory(str(model.device.type))
+    now, free = peak_memory(), estimate.free_memory(device)
 
     def needed(size: int, checkpointing: bool) -> estimate.Bounds:
         return estimate.memory_bounds(
@@ -147,22 +137,18 @@ def train(
     while size > 1 and needed(size, False).high - now > free:
         size, accumulation = -(-size // 2), accumulation * 2
     checkpointing = needed(size, False).high - now > free and not method.virtual
-    memory = needed(size, checkpointing)
+    forecast = Forecast(estimate.time_bounds(flops, rate), needed(size, checkpointing), flops, rate)
     note(
         f"{len(rows)} rows, {alone:,} tokens; batch {size} × {accumulation} accumulated "
         f"({settings.batch} rows a step, {BATCH_TOKENS} tokens at once at most, {free / 1e9:.1f} GB free), "
         f"{steps} steps"
     )
     note(f"gradient checkpointing {'on: memory is short' if checkpointing else 'off: memory is enough'}")
-    note(
-        f"estimate: {seconds.low / 60:.1f} to {seconds.high / 60:.1f} minutes, "
-        f"{memory.low / 1e9:.1f} to {memory.high / 1e9:.1f} GB "
-        f"(this machine multiplies {rate / 1e9:.0f} GFLOP/s in {opened.dtype})"
-    )
+    note(f"{forecast} (this machine multiplies {rate / 1e9:.0f} GFLOP/s in {opened.dtype})")
     lower = _freeze(model, items, looks, below, batches, progress, recipe, note) if cached else None
     callback = watch(
         label=f"train {recipe}",
-        folder=place,
+        folder=run.place,
         patience=settings.patience,
         tokens_per_step=settings.epochs * alone / steps,
         progress=progress,
@@ -172,12 +158,11 @@ def train(
 
     def make(size: int, accumulation: int, callback: Any) -> Any:
         given = arguments(
-            settings,
-            folder=place,
+            run,
+            opened,
             steps=steps,
             size=size,
             accumulation=accumulation,
-            dtype=opened.dtype,
             looks=bool(looks),
             checkpointing=checkpointing,
         )
@@ -193,46 +178,28 @@ def train(
         trainer.remove_callback(transformers.PrinterCallback)
         return trainer
 
-    _, outcome = fit(make, folder=place, size=size, accumulation=accumulation, note=note, callback=callback)
+    _, outcome = fit(make, folder=run.place, size=size, accumulation=accumulation, note=note, callback=callback)
     if lower is not None:
         lower.restore()
-    save_weights(worn, folder, settings, tokenizer=tokenizer, dtype=getattr(torch, opened.dtype), begun=begun)
     done = outcome.steps / steps
-    figures = running_figures(
+    figures = leave(
+        run,
+        opened,
+        worn,
         outcome,
-        trained=trained,
-        total=total,
-        tokens=round(settings.epochs * alone * done),
-        dtype=opened.dtype,
-        why=opened.notes,
-        seconds=time.perf_counter() - started if not outcome.begun else outcome.seconds,
-        seconds_bounds=seconds,
-        memory_bounds=memory,
-        flops=flops * done,
-        rate=rate,
-    )
-    figures |= {
-        "computed_tokens": round(settings.epochs * computed * done),
-        "shared_tokens": alone - computed,
-        "cached_layers": below if cached else 0,
-    }
-    leave(
-        folder,
-        identity=identity,
-        model=model_name,
-        base=opened.base,
-        recipe=recipe,
+        forecast._replace(operations=flops * done),
         rows=rows,
-        settings=settings,
-        parent=parent,
-        figures=figures,
-        index=index,
+        tokens=round(settings.epochs * alone * done),
+        more={
+            "computed_tokens": round(settings.epochs * computed * done),
+            "shared_tokens": alone - computed,
+            "cached_layers": below if cached else 0,
+        },
     )
     note(
         f"measured: {figures['seconds'] / 60:.1f} minutes, {figures['peak_memory_bytes'] / 1e9:.1f} GB, "
         f"{figures['tokens'] / outcome.seconds:.0f} tokens/s, {figures['utilisation']:.0%} of the matrix rate"
     )
-    clear(folder / "checkpoints")
     return folder
 
 
