@@ -1,10 +1,10 @@
 """Ingest against embedding alone, and against other frameworks: python bench/ingest.py --data FOLDER [--set xquad_en] …
 
 Everybody reads the same files, embeds with the same embedder (the bundled MiniLM of this package, handed to each
-framework as its own kind of embedder) and cuts passages of about the same length. Ours keeps text, vectors and full
-text on the disk, checked and synced; the others keep vectors in memory. `--peers PYTHON` names an interpreter that has
-llama-index-core, langchain-core, haystack-ai or txtai; those that it lacks are left out by name. Imports and the
-loading of the model are not counted for anybody. Prints a table and, last, one JSON object.
+framework as its own kind of embedder) and cuts passages of about the same length; the characters that each embedded and
+what each keeps when the clock stops stand in its line. `--peers PYTHON` names an interpreter that has llama-index-core,
+langchain-core, haystack-ai or txtai; those that it lacks are left out by name. Imports and the loading of the model are
+not counted for anybody. Prints a table and, last, one JSON object.
 """
 
 from __future__ import annotations
@@ -23,6 +23,16 @@ from tunewise.index import passage_text
 from tunewise.jobs.ingest import ingest, open_catalog
 from tunewise.machine import machine, versions
 from tunewise.questions import import_dataset
+
+KEEPS = {
+    "tunewise": "disk, synced and hashed: documents, passages, vectors, full text",
+    "embedding alone": "memory: vectors",
+    "llama-index": "memory: passages, vectors",
+    "langchain": "memory: passages, vectors",
+    "haystack": "memory: passages, vectors",
+    "txtai": "memory: vectors; a temporary SQLite file, not synced: passages",
+}
+"""What is there when the clock stops, and where."""
 
 
 def ours(documents: Path, tokens: int) -> tuple[dict[str, float], list[str]]:
@@ -89,10 +99,10 @@ def main() -> None:
         middle = statistics.median(seconds)
         summary[name] = {
             "seconds": round(middle, 2), "all": [round(one, 2) for one in seconds], **kept,
-            "characters_per_second": round(kept["characters"] / middle),
+            "characters_per_second": round(kept["characters"] / middle), "keeps": KEEPS[name],
         }
-        print(f"{name:18} {middle:8.2f} s  {kept['passages']:6} passages  "
-              f"{summary[name]['characters_per_second']:8} characters/s")
+        print(f"{name:16} {middle:7.2f} s {kept['passages']:6} passages {kept['characters']:8} characters "
+              f"{summary[name]['characters_per_second']:6} characters/s  {KEEPS[name]}")
     print(f"tunewise / embedding alone: {statistics.median(ratios):.3f} (target 1.15), runs "
           f"{', '.join(f'{one:.3f}' for one in ratios)}")
     print(json.dumps({

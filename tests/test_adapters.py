@@ -100,7 +100,7 @@ def test_marginal_decoding_wears_the_adapter_too(world):
         plain = models[key].generate(PROMPTS[:2], Decoding(max_new_tokens=6))
         assert [one.generated.text for one in said] == [one.text for one in plain]
         # Candidates rescored by a plain forward pass: alone, a passage has all the probability.
-        said = models[key].marginal([PROMPTS[:2]], [[1.0, 0.9]], Decoding(max_new_tokens=6, marginal="sequence"))
+        said = models[key].marginal([PROMPTS[:2]], [[0.6, 0.4]], Decoding(max_new_tokens=6, marginal="sequence"))
         assert sum(said[0].posterior) == pytest.approx(1)
 
 

@@ -1,6 +1,7 @@
 """RAG-Sequence and RAG-Token against brute force: every completion of a tiny vocabulary, one plain forward each."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tiny_models import tiny_llama
 from tunewise.answers import make_ask
 from tunewise.errors import ConfigMistake, ModelMistake
-from tunewise.models import load_model
+from tunewise.models import Generated, Marginal, load_model
 from tunewise.models.marginal import passage_weights
 from tunewise.nouns import Approach, Chunk, Decoding, Hit, Question
 
@@ -25,10 +26,41 @@ def test_passage_weights_are_free_of_scale_and_follow_the_scores():
     assert passage_weights([0.3]) == [1.0]
 
 
-@pytest.mark.parametrize("scores", [[-1.0, -4.0, -9.0], [2.0, -1.0, -3.0], [0.0, -1.0, -2.0]])
-def test_scores_of_a_reranker_without_a_unit_weigh_by_rank(scores):
-    weights = passage_weights(scores)
-    assert weights == pytest.approx(passage_weights([1 / 61, 1 / 62, 1 / 63])) and weights[0] > weights[1] > weights[2]
+@pytest.mark.parametrize("scores", [[-1.0, -4.0, -9.0], [2.0, -1.0, -3.0], [7.5, 6.5, 6.0], [0.9, 0.5, 0.1]])
+def test_scores_of_a_reranker_are_log_odds_whatever_their_sign(scores):
+    weights = passage_weights(scores, reranked=True)
+    odds = [math.exp(score) for score in scores]
+    assert weights == pytest.approx([one / sum(odds) for one in odds])
+    # Only differences count: the same scores from another zero are the same probabilities.
+    assert passage_weights([score - 20 for score in scores], reranked=True) == pytest.approx(weights)
+    faint = passage_weights([900.0, -900.0], reranked=True)
+    assert faint[1] > 0 and sum(faint) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("scores", [[0.2, -0.1], [0.0, 0.0]])
+def test_scores_that_are_none_of_rank_fusion_are_refused(scores):
+    with pytest.raises(ValueError, match="rank fusion"):
+        passage_weights(scores)
+
+
+def test_what_a_reranker_said_reaches_the_sum_as_log_odds():
+    """All-positive scores of a reranker are no scores of rank fusion: their differences count, not their ratio."""
+
+    class Sums:
+        name, identity, seen = "local", {}, []
+
+        def marginal(self, groups, priors, decoding):
+            self.seen.append(priors)
+            return [Marginal(Generated("a", 1, 1, 0.0), tuple(some)) for some in priors]
+
+    model, logits = Sums(), [9.0, 8.0, 6.0]
+    for legs in ((("dense", 1),), (("dense", 1), ("reranked", 1))):
+        given = [replace(one, score=score, legs=legs) for one, score in zip(hits(), logits, strict=True)]
+        make_ask(approach(marginal="sequence"), model=model, retriever=lambda q, groups=None, given=given: [given])(
+            [Question("q", "How long?", ("30 days",))])
+    fused, reranked = model.seen[0][0], model.seen[1][0]
+    assert fused == pytest.approx(passage_weights(logits))
+    assert reranked == pytest.approx([math.exp(s - 9) / sum(math.exp(x - 9) for x in logits) for s in logits])
 
 
 def hits():
@@ -113,12 +145,13 @@ def test_rag_sequence_finds_the_completion_of_the_largest_sum(model, table):
     prior = passage_weights(SCORES)
     summed = {said: sum(p * q for p, q in zip(prior, each, strict=True)) for said, each in whole.items()}
     best = max(summed, key=summed.get)
-    found = model.marginal(groups(), [SCORES], Decoding(max_new_tokens=NEW, marginal="sequence", beams=16))[0]
+    wide = Decoding(max_new_tokens=NEW, marginal="sequence", beams=16)
+    found = model.marginal(groups(), [prior], wide)[0]
     assert found.generated.text == read(model, best)
     expected = [p * q / summed[best] for p, q in zip(prior, whole[best], strict=True)]
     assert found.posterior == pytest.approx(expected, rel=1e-4)
     # With greedy candidates it is the best of those, not of all.
-    greedy = model.marginal(groups(), [SCORES], Decoding(max_new_tokens=NEW, marginal="sequence"))[0]
+    greedy = model.marginal(groups(), [prior], Decoding(max_new_tokens=NEW, marginal="sequence"))[0]
     own = set()
     for z in range(len(PASSAGES)):
         said = ()
@@ -137,7 +170,7 @@ def test_rag_token_takes_the_best_token_of_the_mixture_at_every_step(model, tabl
     while len(said) < NEW and (not said or said[-1] != model.tokenizer.eos_token_id):
         mixed = [sum(p * steps[said][z][t] for z, p in enumerate(prior)) for t in range(len(model.tokenizer))]
         said += (mixed.index(max(mixed)),)
-    found = model.marginal(groups(), [SCORES], Decoding(max_new_tokens=NEW, marginal="token"))[0]
+    found = model.marginal(groups(), [prior], Decoding(max_new_tokens=NEW, marginal="token"))[0]
     assert found.generated.text == read(model, said)
     joint = [p * q for p, q in zip(prior, whole[said], strict=True)]
     assert found.posterior == pytest.approx([one / sum(joint) for one in joint], rel=1e-4)
@@ -150,10 +183,10 @@ def test_one_passage_is_ordinary_decoding_and_batching_changes_nothing(model, ma
     alone = [[{"role": "user", "content": "ab"}]]
     plain = model.generate([alone[0]], Decoding(max_new_tokens=6))[0]
     many = [alone, *groups(), [[{"role": "user", "content": "dddd cc bb a"}]]]
-    scores = [[1.0], SCORES, [0.4]]
-    found = model.marginal(many, scores, decoding)
+    priors = [[1.0], passage_weights(SCORES), [1.0]]
+    found = model.marginal(many, priors, decoding)
     assert found[0].generated.text == plain.text and found[0].posterior == (1.0,)
-    for group, some, one in zip(many, scores, found, strict=True):
+    for group, some, one in zip(many, priors, found, strict=True):
         single = model.marginal([group], [some], decoding)[0]
         assert single.generated.text == one.generated.text
         assert single.posterior == pytest.approx(one.posterior, rel=1e-3)
@@ -165,7 +198,7 @@ def test_sampling_draws_from_the_mixture(model, table):
     prior = passage_weights(SCORES)
     first = [sum(p * steps[()][z][t] for z, p in enumerate(prior)) for t in range(len(model.tokenizer))]
     drawn = [
-        model.marginal(groups() * 8, [SCORES] * 8, Decoding(1, temperature=1.0, seed=seed, marginal="token"))
+        model.marginal(groups() * 8, [prior] * 8, Decoding(1, temperature=1.0, seed=seed, marginal="token"))
         for seed in range(60)
     ]
     texts = [one.generated.text for some in drawn for one in some]
@@ -177,8 +210,6 @@ def test_sampling_draws_from_the_mixture(model, table):
 
 @pytest.mark.slow
 def test_an_answer_names_the_passage_that_speaks(model, monkeypatch):
-    from tunewise.models import Generated, Marginal
-
     said = Marginal(Generated("30 days [1] [3]", 9, 4, 0.1), (0.2, 0.7, 0.1))
     monkeypatch.setattr(model, "marginal", lambda groups, scores, decoding: [said])
     ask = make_ask(approach(marginal="sequence"), model=model, retriever=lambda q, groups=None: [hits()] * len(q))

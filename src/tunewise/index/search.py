@@ -59,38 +59,42 @@ class Index:
         `groups`: None = no filter (the project's owner), () = public passages only, else public ones and those of these
         groups. ValueError when the vector has another dimension.
         """
-        vector = np.asarray(vector, dtype=np.float32)
-        if vector.shape != (self.generation.dimension,):
-            raise ValueError(f"a vector of {self.generation.dimension} numbers is needed, got shape {vector.shape}")
-        query = self._table.search(vector, query_type="vector", vector_column_name="vector").distance_type("cosine")
-        if self._rows > FLAT_BELOW:
-            query = query.refine_factor(REFINE)
-        rows = self._run(query, k, groups, "_distance")
-        return self._passages([(id, 1.0 - distance) for id, distance in rows], k, groups)
+        return self.search_both(vector, None, k, groups=groups)[0]
 
     def search_lexical(
         self, text: str, k: int, *, groups: Collection[str] | None = None
     ) -> list[tuple[Chunk, float]]:
         """The k passages with the highest BM25 for the text, with their scores, best first; `groups` as above."""
-        ask = lexical.query(text)
-        if ask is None:
-            return []
-        rows = self._run(self._table.search(ask, query_type="fts"), k, groups, "_score")
-        return self._passages(rows, k, groups)
+        return self.search_both(None, text, k, groups=groups)[1]
+
+    def search_both(
+        self, vector: np.ndarray | None, text: str | None, k: int, *, groups: Collection[str] | None = None
+    ) -> tuple[list[tuple[Chunk, float]], list[tuple[Chunk, float]]]:
+        """(`search_dense`, `search_lexical`) of one question; the catalog is asked once for the passages of both.
+
+        None: that side is not searched.
+        """
+        near: list[tuple[str, float]] = []
+        if vector is not None:
+            vector = np.asarray(vector, dtype=np.float32)
+            if vector.shape != (self.generation.dimension,):
+                raise ValueError(f"a vector of {self.generation.dimension} numbers is needed, got shape {vector.shape}")
+            query = self._table.search(vector, query_type="vector", vector_column_name="vector")
+            query = query.distance_type("cosine")
+            if self._rows > FLAT_BELOW:
+                query = query.refine_factor(REFINE)
+            near = [(id, 1.0 - distance) for id, distance in self._run(query, k, groups, "_distance")]
+        ask = None if text is None else lexical.query(text)
+        worded = [] if ask is None else self._run(self._table.search(ask, query_type="fts"), k, groups, "_score")
+        chunks = self.catalog.chunks_by_id(list(dict.fromkeys(id for id, _ in (*near, *worded))))
+        readable = {id: chunk for id, chunk in chunks.items() if access.may_read(chunk, groups)}
+        return _best(near, readable, k), _best(worded, readable, k)
 
     def _run(self, query: Any, k: int, groups: Collection[str] | None, score: str) -> list[tuple[str, float]]:
         if (condition := access.where(groups)) is not None:
             query = query.where(condition, prefilter=True)
         found = query.select(["id", score]).limit(k + _EXTRA).to_arrow()
         return list(zip(found["id"].to_pylist(), found[score].to_pylist(), strict=True))
-
-    def _passages(
-        self, rows: list[tuple[str, float]], k: int, groups: Collection[str] | None
-    ) -> list[tuple[Chunk, float]]:
-        chunks = self.catalog.chunks_by_id([id for id, _ in rows])
-        found = [(chunks[id], score) for id, score in rows if id in chunks and access.may_read(chunks[id], groups)]
-        # Equal scores in a fixed order: the same question must find the same passages on every machine.
-        return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]
 
     def held(self) -> list[str]:
         """The ids of all passages in the table, sorted."""
@@ -121,3 +125,9 @@ class Index:
                 page=span[1], parent=None,
             )
         return found
+
+
+def _best(rows: list[tuple[str, float]], chunks: dict[str, Chunk], k: int) -> list[tuple[Chunk, float]]:
+    # Equal scores in a fixed order: the same question must find the same passages on every machine.
+    found = [(chunks[id], score) for id, score in rows if id in chunks]
+    return sorted(found, key=lambda pair: (-pair[1], pair[0].id))[:k]

@@ -25,6 +25,7 @@ from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign, leaves_for, masked
 from tunewise.jobs.forgetting import forgetting, known
 from tunewise.jobs.library import Library, index_cost, library
+from tunewise.jobs.reranking import scoring_model
 from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
@@ -303,6 +304,8 @@ def _measure(
     }
     if reader:
         identity["entailment"] = reader
+    if approach.index and (scorer := scoring_model(approach.retrieval.reranker)):
+        identity["reranker"] = describe_model(scorer)
     place = run_folder(folder, approach, identity)
     # A finished run is read again, but one with errors is gone over: what failed may answer now.
     if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:

@@ -13,6 +13,7 @@ from tunewise.embeddings import Embedder, load_embedder
 from tunewise.index import Index, stored_bytes
 from tunewise.jobs.fits import load_fit
 from tunewise.jobs.ingest import indexes_folder
+from tunewise.jobs.reranking import likelihood_reranker, scoring_model
 from tunewise.jobs.search import ingested
 from tunewise.nouns import Chunk, Citation, Question, Retrieval
 from tunewise.retrieval import Generate, Retriever, make_retriever
@@ -38,7 +39,11 @@ class Library:
         """The retriever of an approach; `count` gives the tokens of the model that reads the passages, `generate`
         writes queries. What was fitted (`settings.fit`) is read from the project."""
         fit = load_fit(self.home, settings.fit) if settings.fit else None
-        return make_retriever(self.index, self.embedder, settings, count=count, generate=generate, fit=fit)
+        scorer = scoring_model(settings.reranker)
+        return make_retriever(
+            self.index, self.embedder, settings, count=count, generate=generate, fit=fit,
+            reranker=likelihood_reranker(scorer) if scorer else None,
+        )
 
     def page_of(self, citation: Citation) -> int | None:
         """The page on which a citation's span begins; that of its passage where the document has changed since."""

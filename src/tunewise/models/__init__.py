@@ -47,8 +47,16 @@ class MarginalModel(Model, Protocol):
     """A model that also gives probabilities, so that completions can be summed over prompts (local models do)."""
 
     def marginal(
-        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], priors: Sequence[Sequence[float]], decoding: Decoding
     ) -> list[Marginal]: ...
+
+
+class LikelihoodModel(Model, Protocol):
+    """A model that says how likely it finds a text: mean log-probability of its tokens after each passage."""
+
+    def likelihoods(
+        self, text: str, passages: Sequence[str], messages: Callable[[str], list[dict[str, str]]]
+    ) -> list[float]: ...
 
 
 KNOWN = {
@@ -139,6 +147,6 @@ def is_local(name: str) -> bool:
 
 
 __all__ = [
-    "Generated", "KNOWN", "Marginal", "MarginalModel", "Model", "describe_model", "is_local", "load_model",
-    "load_models", "renderer", "token_counter",
+    "Generated", "KNOWN", "LikelihoodModel", "Marginal", "MarginalModel", "Model", "describe_model", "is_local",
+    "load_model", "load_models", "renderer", "token_counter",
 ]

@@ -118,11 +118,11 @@ class Worn:
             return model.generate(prompts, decoding, watch=watch)
 
     def marginal(
-        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], priors: Sequence[Sequence[float]], decoding: Decoding
     ) -> list[Marginal]:
         """One completion for each group of prompts: see models/marginal.py."""
         with self._shared.wearing(self._key) as model:
-            return model.marginal(groups, scores, decoding)
+            return model.marginal(groups, priors, decoding)
 
 
 def share(name: str, adapters: Mapping[str, Path | None], *, cache: Path | None = None) -> dict[str, Model]:

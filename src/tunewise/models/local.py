@@ -193,12 +193,20 @@ class LocalModel:
         return [generated for generated in done if generated is not None]
 
     def marginal(
-        self, groups: Sequence[Sequence[list[dict[str, str]]]], scores: Sequence[Sequence[float]], decoding: Decoding
+        self, groups: Sequence[Sequence[list[dict[str, str]]]], priors: Sequence[Sequence[float]], decoding: Decoding
     ) -> list[Marginal]:
-        """One completion for each group of prompts (one passage each), marginal over them: see models/marginal.py."""
+        """One completion for each group of prompts (a passage each, with p(z|x) in `priors`): models/marginal.py."""
         from tunewise.models.marginal import decode
 
-        return decode(self, groups, scores, decoding)
+        return decode(self, groups, priors, decoding)
+
+    def likelihoods(
+        self, text: str, passages: Sequence[str], messages: Callable[[str], list[dict[str, str]]]
+    ) -> list[float]:
+        """Mean log-probability of a text's tokens after each passage: see models/likelihood.py."""
+        from tunewise.models.likelihood import likelihoods
+
+        return likelihoods(self, text, passages, messages)
 
     def _attends_to_all(self) -> bool:
         """Whether padding between beginning and rest changes nothing: no sliding window, no recurrent state, no

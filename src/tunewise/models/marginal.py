@@ -6,10 +6,10 @@ Each of k passages z stands in a prompt of its own; p(z|x) comes from the retrie
 - sequence: p(y|x) = sum_z p(z|x) p(y|x,z). Each prompt gives candidates (greedy, or `beams` of them); each is scored
   under *all* prompts ("thorough decoding" of the paper), and the largest sum wins. No length normalisation, as there.
 
-p(z|x) = softmax(score / (best score * TEMPERATURE)). Retrieval here gives scores of reciprocal rank fusion, which have
-no unit and lie close together (1/61, 1/62, …): dividing by the best one takes their scale away, so that the temperature
-means the same for every weighting of the legs. At 0.1, a passage second in both legs weighs .85 of one first in both,
-and one found by a single leg of two .007.
+p(z|x) of fused passages = softmax(score / (best score * TEMPERATURE)). Scores of reciprocal rank fusion have no unit
+and lie close together (1/61, 1/62, …): dividing by the best one takes their scale away, so that the temperature means
+the same for every weighting of the legs. At 0.1, a passage second in both legs weighs .85 of one first in both, and one
+found by a single leg of two .007. A reranker gives log-odds or log-likelihoods: those are exponentiated as they are.
 """
 
 from __future__ import annotations
@@ -27,37 +27,40 @@ if TYPE_CHECKING:
     from tunewise.models.local import LocalModel
 
 TEMPERATURE = 0.1
+_FAINTEST = -30.0
 BATCH_TOKENS = 12_288
 BATCH_ROWS = 32
 
 
-def passage_weights(scores: Sequence[float], *, temperature: float = TEMPERATURE) -> list[float]:
+def passage_weights(
+    scores: Sequence[float], *, reranked: bool = False, temperature: float = TEMPERATURE
+) -> list[float]:
     """p(z|x) of each passage from its retrieval score (higher is better); they sum to 1.
 
-    A reranker's scores may be negative, where dividing by the best one means nothing: then ranks weigh, 1/(60 + rank).
+    `reranked`: the scores are a reranker's, log-odds or log-likelihoods, and p(z|x) = softmax(score); else they are of
+    rank fusion, none below 0 and the best above.
     """
     best = max(scores)
-    if min(scores) < 0 or best == 0:
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])
-        ranked = [0.0] * len(scores)
-        for rank, i in enumerate(order, 1):
-            ranked[i] = 1 / (60 + rank)
-        scores, best = ranked, 1 / 61
-    raised = [math.exp((score / best - 1) / temperature) for score in scores]
+    if reranked:
+        # Bounded, so that no passage's logarithm is that of nothing.
+        raised = [math.exp(max(score - best, _FAINTEST)) for score in scores]
+    else:
+        if min(scores) < 0 or best == 0:
+            raise ValueError(f"scores of rank fusion are not negative, and not all 0: {list(scores)}")
+        raised = [math.exp((score / best - 1) / temperature) for score in scores]
     return [value / sum(raised) for value in raised]
 
 
 def decode(
     model: LocalModel,
     groups: Sequence[Sequence[list[dict[str, str]]]],
-    scores: Sequence[Sequence[float]],
+    priors: Sequence[Sequence[float]],
     decoding: Decoding,
 ) -> list[Marginal]:
-    """One completion for each group of prompts, in order; `scores` are the retrieval scores of the group's passages."""
+    """One completion for each group of prompts, in order; `priors` are p(z|x) of the group's passages."""
     from tunewise.models.local import prompt_tokens
 
     rows = [[prompt_tokens(model.tokenizer, messages) for messages in group] for group in groups]
-    priors = [passage_weights(some) for some in scores]
     method = {"token": _token, "sequence": _sequence}[decoding.marginal]
     done: list[Marginal | None] = [None] * len(rows)
     for pack in _packs(rows, decoding.max_new_tokens):

@@ -43,6 +43,7 @@ SETTINGS: tuple[Setting, ...] = (
             ("best-first", "best-last", "best-outside", "document")),
     Setting("retrieval.dense_weight", "number", None, low=0, high=1),
     Setting("retrieval.reranker", "model", None),
+    Setting("retrieval.rerank_depth", "whole", Retrieval.__dataclass_fields__["rerank_depth"].default, low=1),
     Setting("retrieval.diversity", "number", Retrieval.__dataclass_fields__["diversity"].default, low=0, high=1),
     Setting("retrieval.rewrite", "text", Retrieval.__dataclass_fields__["rewrite"].default,
             ("none", "rewrite", "decompose", "multi-query", "hyde")),
@@ -160,9 +161,10 @@ def load_project(
     for source in sources:
         source.check_keys()
     values, origins = _settle(sources, flags or {}, environ, faults)
-    retrieval = Retrieval(**{name: values[f"retrieval.{name}"] for name in _RETRIEVAL})
+    own_model = values["project.model"]
+    retrieval = _named(Retrieval(**{name: values[f"retrieval.{name}"] for name in _RETRIEVAL}), own_model)
     needs = Needs(**{k: v for source in reversed(sources) for k, v in source.needs().items()})
-    approaches = project.approaches(values["project.model"], retrieval)
+    approaches = project.approaches(own_model, retrieval)
     groups, max_age = project.groups(), project.max_age()
     training = project.table("training")
     if faults:
@@ -174,7 +176,7 @@ def load_project(
     return Project(
         root=file.parent, name=values["project.name"] or file.parent.name, documents=paths["project.documents"],
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
-        model=values["project.model"], embedder=values["project.embedder"], tokens=values["chunks.tokens"],
+        model=own_model, embedder=values["project.embedder"], tokens=values["chunks.tokens"],
         chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,
         approaches=approaches, needs=needs, training=training, groups=groups,
         forgetting=project.table("forgetting") if "forgetting" in project.data else None, origins=origins,
@@ -330,15 +332,20 @@ class _Source:
         return made
 
 
+def _named(retrieval: Retrieval, model: str) -> Retrieval:
+    """`likelihood` alone means the project's model: written out, so that runs say what ordered their passages."""
+    return replace(retrieval, reranker=f"likelihood:{model}") if retrieval.reranker == "likelihood" else retrieval
+
+
 def _approach(name: str, values: Mapping[str, Any], model: str, retrieval: Retrieval) -> Approach:
     reads = values.get("index", False)
+    if values is READY_MADE.get(name):
+        # Of a table in the file they are in `retrieval` already, checked; a ready-made one brings its own.
+        retrieval = replace(retrieval, **READY_MADE[name].get("retrieval", {}))
     return Approach(
         name=name, model=values.get("model", "-" if values.get("answers") else model),
         prompt=values.get("prompt", "grounded" if reads else "answer"), index=CURRENT_INDEX if reads else None,
-        # Of a table in the file they are in `retrieval` already, checked; a ready-made one brings its own.
-        retrieval=replace(retrieval, **READY_MADE[name].get("retrieval", {})) if values is READY_MADE.get(name)
-        else retrieval,
-        examples=values.get("examples", 0),
+        retrieval=_named(retrieval, model), examples=values.get("examples", 0),
         decoding=Decoding(**{key: values[key] for key in ("max_new_tokens", "marginal", "beams") if key in values}),
         answers=str(values["answers"]) if "answers" in values else None,
         **{key: values.get(key) for key in ("recipe", "method", "parent", "endpoint", "key_env", "price")},

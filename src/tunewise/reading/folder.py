@@ -1,7 +1,7 @@
 """A folder → Documents, read by child processes that a hostile file may kill without harm.
 
 Each thread of this process owns one child and hands it one file after the other; a child that dies, hangs or runs out
-of memory costs one file and is replaced. Knows nothing about formats.
+of memory costs one file and is replaced. Small plain texts are read here. Knows nothing about formats.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import queue
 import stat
 import threading
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tunewise.errors import DataMistake
+from tunewise.errors import DataMistake, TunewiseError
 from tunewise.nouns import Document, Heading, Page
-from tunewise.reading import SUFFIXES, Unread, unknown_suffix
+from tunewise.reading import SUFFIXES, Unread, read_file, unknown_suffix
 from tunewise.reading.child import Child
+from tunewise.reading.formats import PLAIN
 from tunewise.reading.web_sources import web_sources
 
 Progress = Callable[[str, int, int], None]
+_SMALL = 64 << 10
+"""Bytes up to which a plain text is read in this process."""
 
 
 def read_folder(
@@ -46,43 +50,89 @@ def read_folder(
     wanted = [item for item in wanted if not skip(*item)]
     if not everything and not unread:
         raise DataMistake(f"{root}: the folder is empty", tip=f"put documents into it ({', '.join(sorted(SUFFIXES))})")
-    workers = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
-    documents: list[Document] = []
-    waiting: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
+    # Starting a process takes longer than reading a few notes, and nothing in such a file can hurt the reader.
+    near = [item for item in wanted if _is_harmless(item[1])]
     # The largest first: one big PDF at the end would leave the other children idle.
-    for item in sorted(wanted, key=lambda item: -_size(item[1])):
-        waiting.put(item)
-    done: queue.SimpleQueue[tuple[str, dict] | BaseException] = queue.SimpleQueue()
-    children = [Child(seconds_per_file) for _ in range(workers if wanted else 0)]
-    threads = [
-        threading.Thread(target=_serve, args=(child, waiting, done, list(passwords)), daemon=True) for child in children
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for count in range(1, len(wanted) + 1):
-            item = done.get()
-            if isinstance(item, BaseException):
-                raise item
-            name, answer = item
-            if "document" in answer:
-                documents.append(_document(answer["document"]))
-                unread.extend(Unread(name, note) for note in answer["notes"])
-            else:
-                reason = answer["reason"].removeprefix(f"{root / name}: ")
-                unread.append(Unread(name, f"{reason} ({answer['tip']})" if answer.get("tip") else reason))
-            if progress:
-                progress("read", count, len(wanted))
-    finally:
-        for child in children:
-            child.stop()
-        for thread in threads:
-            thread.join(5)
+    far = sorted(set(wanted).difference(near), key=lambda item: (-_size(item[1]), item[0]))
+    documents: list[Document] = []
+    count = 0
+
+    def take(name: str, answer: dict) -> None:
+        nonlocal count
+        count += 1
+        if "document" in answer:
+            documents.append(answer["document"])
+            unread.extend(Unread(name, note) for note in answer["notes"])
+        else:
+            reason = answer["reason"].removeprefix(f"{root / name}: ")
+            unread.append(Unread(name, f"{reason} ({answer['tip']})" if answer.get("tip") else reason))
+        if progress:
+            progress("read", count, len(wanted))
+
+    with _children(far, max(1, processes or os.cpu_count() or 1), seconds_per_file, list(passwords)) as answers:
+        for name, path in near:
+            take(name, _read_here(name, path))
+        for name, answer in answers:
+            take(name, answer | {"document": _document(answer["document"])} if "document" in answer else answer)
     addresses = web_sources(root)
     documents = [replace(one, source=addresses[one.id]) if one.id in addresses else one for one in documents]
     return sorted(documents, key=lambda document: document.id), sorted(
         unread, key=lambda item: (item.source, item.reason)
     )
+
+
+@contextmanager
+def _children(
+    files: Sequence[tuple[str, Path]], workers: int, seconds: float, passwords: list[str]
+) -> Iterator[Iterator[tuple[str, dict]]]:
+    """Child processes that read the files, the largest first, and their answers as they come: (id, answer)."""
+    waiting: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
+    for item in files:
+        waiting.put(item)
+    done: queue.SimpleQueue[tuple[str, dict] | BaseException] = queue.SimpleQueue()
+    children = [Child(seconds) for _ in range(min(workers, len(files)))]
+    threads = [
+        threading.Thread(target=_serve, args=(child, waiting, done, passwords), daemon=True) for child in children
+    ]
+
+    def answers() -> Iterator[tuple[str, dict]]:
+        for _ in files:
+            item = done.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers()
+    finally:
+        for child in children:
+            child.stop()
+        for thread in threads:
+            thread.join(5)
+
+
+def _is_harmless(path: Path) -> bool:
+    """Whether a file is a small plain text in UTF-8: reading it starts no library and takes no time."""
+    try:
+        if path.suffix.lower() not in PLAIN or path.stat().st_size > _SMALL:
+            return False
+        path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _read_here(name: str, path: Path) -> dict:
+    """What a child would answer."""
+    notes: list[str] = []
+    try:
+        return {"document": read_file(path, id=name, notes=notes), "notes": notes}
+    except TunewiseError as error:
+        return {"reason": error.message, "tip": error.tip}
+    except Exception as error:  # noqa: BLE001 - costs one file and is told in its own words, as in worker.py
+        return {"reason": f"its reader failed: {type(error).__name__}: {str(error)[:200]}"}
 
 
 def _size(path: Path) -> int:

@@ -34,6 +34,9 @@ SUFFIXES: frozenset[str] = frozenset(_KIND)
 PAGED: frozenset[str] = frozenset((*_KINDS["PDF"], *_KINDS["picture"]))
 """Those whose pages can be shown as they are; slides and sheets are numbered like pages, but not drawn."""
 
+PLAIN: frozenset[str] = frozenset((*_KINDS["Markdown"], *_KINDS["text"]))
+"""Those that no library reads: nothing in them but their own characters."""
+
 # Suffixes of what people have in such folders and what to do with it.
 _OTHERS = {
     ".doc": "old Word files (.doc) are not read: save it as .docx",

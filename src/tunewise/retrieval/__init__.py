@@ -6,12 +6,14 @@ Knows nothing about prompts or models: whatever writes queries and counts tokens
 from tunewise.retrieval.fusion import diversify, fuse
 from tunewise.retrieval.gate import Fit
 from tunewise.retrieval.queries import Generate, stand_alone
-from tunewise.retrieval.rerank import Reranker, load_reranker
+from tunewise.retrieval.rerank import LIKELIHOOD, RERANKED, Reranker, load_reranker
 from tunewise.retrieval.retriever import Retriever, make_retriever
 
 __all__ = [
     "Fit",
     "Generate",
+    "LIKELIHOOD",
+    "RERANKED",
     "Reranker",
     "Retriever",
     "diversify",

@@ -1,6 +1,7 @@
 """(question, passages) → how well each answers it, by a cross-encoder that reads both together (Nogueira & Cho 2019).
 
-Knows nothing about legs or indexes. No reranker is bundled: it is asked for by name, and refused by name.
+Knows nothing about legs or indexes. No cross-encoder is bundled: it is asked for by name, and refused by name. What
+reranks with a language model's probabilities (`LIKELIHOOD`) is handed in.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from pathlib import Path
 from tunewise.errors import ModelMistake, need
 
 Reranker = Callable[[str, Sequence[str]], list[float]]
-"""Scores of passages for one question, higher is better; only their order and differences count."""
+"""Log-odds or log-likelihoods of passages for one question, higher is better: their softmax is p(passage | question),
+and only their differences count."""
+
+LIKELIHOOD = "likelihood"
+"""Query likelihood by a language model, as the settings name it: "likelihood:MODEL"."""
+RERANKED = "reranked"
+"""The name that a reranker's ranks have among the legs of a hit."""
 
 
 @lru_cache(maxsize=1)
@@ -21,8 +28,14 @@ def load_reranker(name: str) -> Reranker:
 
     `ModelMistake` when there is none of that name here, or when it gives more than one score for a passage.
     """
+    torch = need("torch", feature=f"the reranker {name!r}", extra="local")
     library = need("sentence_transformers", feature=f"the reranker {name!r}", extra="local")
-    tip = "name the folder of a cross-encoder with safetensors, or a hub id; none is bundled: leave reranker out"
+    tip = (
+        "name the folder of a cross-encoder with safetensors, or a hub id; none is bundled: leave reranker out, or "
+        f"take {LIKELIHOOD!r}, which needs none"
+    )
+    if name.partition(":")[0] == LIKELIHOOD:
+        raise ModelMistake(f"the reranker {name!r} needs a language model, and none was handed in", tip=tip)
     folder = Path(name)
     if not folder.is_dir() and (folder.is_absolute() or name.count("/") != 1):
         raise ModelMistake(f"there is no reranker {name!r}", tip=tip)
@@ -38,7 +51,9 @@ def load_reranker(name: str) -> Reranker:
 
     def rerank(question: str, passages: Sequence[str]) -> list[float]:
         pairs = [(question, passage) for passage in passages]
-        scores = model.predict(pairs, batch_size=32, show_progress_bar=False) if pairs else []
+        # Its logits, whatever it would make of them: a sigmoid is no log-odds, and rounds the best of them all to 1.
+        scores = model.predict(pairs, batch_size=32, show_progress_bar=False, activation_fn=torch.nn.Identity()) \
+            if pairs else []
         return [float(score) for score in scores]
 
     return rerank

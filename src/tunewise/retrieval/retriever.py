@@ -18,7 +18,7 @@ from tunewise.nouns import Hit, Retrieval
 from tunewise.retrieval import gate
 from tunewise.retrieval.fusion import ORDERS, Leg, diversify, fuse, ordered, ranked, within
 from tunewise.retrieval.queries import FOLLOW_UPS, REWRITES, Generate, Query, expand
-from tunewise.retrieval.rerank import load_reranker
+from tunewise.retrieval.rerank import RERANKED, load_reranker
 from tunewise.sentences import prompt_language
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def make_retriever(
 
     def choose(question: str, hits: list[Hit], times: int) -> list[Hit]:
         if rerank is not None:
-            hits = _reranked(question, hits[:depth], rerank)
+            hits = _reranked(question, hits[: max(settings.rerank_depth, settings.k * times)], rerank)
         k = settings.k * times
         hits, small = _lifted(index, hits)
         if settings.diversity > 0:
@@ -106,12 +106,12 @@ def search_legs(
     for n, (i, number, query) in enumerate(flat):
         name = "" if number == 1 else f" {number}"
         share = 1 / len(queries[i])
+        text = query.words if weights[n] < 1 else None
+        near, worded = index.search_both(vectors.get(n), text, depth, groups=groups)
         if n in vectors:
-            found = index.search_dense(vectors[n], depth, groups=groups)
-            legs[i].append((f"dense{name}", share * weights[n], found))
-        if weights[n] < 1:
-            found = index.search_lexical(query.words, depth, groups=groups)
-            legs[i].append((f"lexical{name}", share * (1 - weights[n]), found))
+            legs[i].append((f"dense{name}", share * weights[n], near))
+        if text is not None:
+            legs[i].append((f"lexical{name}", share * (1 - weights[n]), worded))
     return legs
 
 
@@ -139,7 +139,7 @@ def _weight(index: Index, settings: Retrieval, fit: Fit | None, question: str) -
 def _reranked(question: str, hits: Sequence[Hit], rerank: Reranker) -> list[Hit]:
     scores = rerank(question, [passage_text(hit.chunk) for hit in hits])
     pairs = sorted(zip(scores, hits, strict=True), key=lambda pair: (-pair[0], pair[1].rank))
-    return ranked([replace(hit, score=score, legs=(*hit.legs, ("reranked", rank)))
+    return ranked([replace(hit, score=score, legs=(*hit.legs, (RERANKED, rank)))
                    for rank, (score, hit) in enumerate(pairs, 1)])
 
 
@@ -165,8 +165,8 @@ def _check(settings: Retrieval, generate: Generate | None, fit: Fit | None) -> N
                         ("gate", gate.GATES)):
         if getattr(settings, name) not in known:
             faults.append(f"{name} {getattr(settings, name)!r} is none of {', '.join(known)}")
-    if settings.k < 1 or settings.budget < 1:
-        faults.append("k and budget must be at least 1")
+    if min(settings.k, settings.budget, settings.rerank_depth) < 1:
+        faults.append("k, budget and rerank_depth must be at least 1")
     if settings.dense_weight is not None and not 0 <= settings.dense_weight <= 1:
         faults.append(f"dense_weight {settings.dense_weight} is not between 0 and 1")
     if not 0 <= settings.diversity <= 1:
