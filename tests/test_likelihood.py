@@ -14,7 +14,7 @@ from tiny_models import tiny_llama
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
-from tunewise.index import Index, build
+from tunewise.index import Index, build, passage_text
 from tunewise.jobs.library import Library
 from tunewise.jobs.reranking import likelihood_reranker, scoring_model
 from tunewise.nouns import Hit, Retrieval
@@ -114,7 +114,7 @@ def test_it_orders_and_neither_adds_nor_loses(index: Index, model: Any, monkeypa
         found = retrieved(index, settings, question, reranker=likelihood_reranker("any"))
         assert {hit.chunk.id for hit in found} == {hit.chunk.id for hit in plain}
         language = "en" if question.isascii() else "zh"
-        expected = [by_hand(model, question, f"{hit.chunk.title}\n{hit.chunk.text}", language) for hit in found]
+        expected = [by_hand(model, question, passage_text(hit.chunk), language) for hit in found]
         assert [hit.score for hit in found] == pytest.approx(expected, abs=1e-4)
         assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
         assert [dict(hit.legs)["reranked"] for hit in found] == [hit.rank for hit in found] == [*range(1, 9)]

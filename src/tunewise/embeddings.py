@@ -6,12 +6,12 @@ Knows nothing about documents, stores or indexes. Counting tokens never imports 
 from __future__ import annotations
 
 import importlib.util
-import queue
 import re
 import threading
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -185,41 +185,28 @@ def _side_by_side(torch: Any, count: int, work: Callable[[range], None], batches
 
     Threads that share a small batch wait for each other after every operation of it.
     """
-    before = torch.get_num_threads()
-    waiting: queue.SimpleQueue[range] = queue.SimpleQueue()
-    # The longest first: a long one at the end would leave the other threads idle.
-    for batch in reversed(batches):
-        waiting.put(batch)
-    failed: list[BaseException] = []
-    started = threading.Barrier(count + 1)
+    before, started = torch.get_num_threads(), threading.Barrier(count + 1)
 
-    def run() -> None:
+    def alone() -> None:
         torch.set_num_threads(1)
+        # Asked once, or the thread would take the number of the others when it first computes.
+        torch.get_num_threads()
         started.wait()
-        try:
-            while not failed:
-                work(waiting.get_nowait())
-        except queue.Empty:
-            return
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-            failed.append(error)
 
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
-    try:
-        for thread in threads:
-            thread.start()
-        started.wait()
-    finally:
-        # The number that threads of other work begin with; these keep theirs.
-        torch.set_num_threads(before)
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException as error:
-        failed.append(error)
-        raise
-    if failed:
-        raise failed[0]
+    with ThreadPoolExecutor(count, initializer=alone) as pool:
+        try:
+            # The longest first: a long one at the end would leave the other threads idle.
+            done = [pool.submit(work, batch) for batch in reversed(batches)]
+            started.wait()
+        finally:
+            # What threads of other work begin with; these keep theirs.
+            torch.set_num_threads(before)
+        try:
+            for one in done:
+                one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @contextmanager
