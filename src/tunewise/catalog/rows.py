@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewise.catalog.seals import check_row, seal_chunk
+from tunewise.catalog.seals import check_row, seal_access, seal_chunk
 from tunewise.errors import DataMistake
 from tunewise.nouns import Chunk, Document
 from tunewise.store import fingerprint
@@ -71,6 +71,19 @@ def check_spans(document: Document, chunks: Sequence[Chunk]) -> None:
     for chunk in chunks:
         if chunk.document != document.id or document.text[chunk.start : chunk.end] != chunk.text:
             raise ValueError(f"chunk {chunk.id} is no span of document {document.id}")
+
+
+def document_row(document: Document, chunks: Sequence[Chunk]) -> dict[str, Any]:
+    """A document's row; ValueError when one of its chunks is no span of it."""
+    check_spans(document, chunks)
+    groups = sorted(set(document.groups))
+    return {
+        "id": document.id, "revision": document.revision, "title": document.title, "language": document.language,
+        "source": document.source, "modified": document.modified, "groups": groups, "text": document.text,
+        "pages": [[p.number, p.start, p.end] for p in document.pages],
+        "headings": [[h.level, h.title, h.start, h.end] for h in document.headings],
+        "settings": derived(document, chunks), "characters": len(document.text), "seal": seal_access(groups),
+    }
 
 
 def portions(values: Sequence[str]) -> Iterator[Sequence[str]]:

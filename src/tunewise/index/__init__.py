@@ -4,9 +4,10 @@ Knows nothing about models (an embedder is handed in) and keeps no truth: what i
 are read from the catalog, with the access groups of this moment.
 """
 
+from tunewise.index.ahead import Ahead
 from tunewise.index.generation import build
 from tunewise.index.lexical import passage_text
 from tunewise.index.place import stored_bytes
 from tunewise.index.search import Index
 
-__all__ = ["Index", "build", "passage_text", "stored_bytes"]
+__all__ = ["Ahead", "Index", "build", "passage_text", "stored_bytes"]

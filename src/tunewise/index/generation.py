@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import Damaged, DataMistake, Failed
 from tunewise.index import access, lexical, place
-from tunewise.index.vectors import VectorCache
+from tunewise.index.vectors import FILE, VectorCache
 from tunewise.nouns import Chunk, to_json
 from tunewise.store import disk_errors, fingerprint, lock, sha256, write_json
 
@@ -81,7 +81,7 @@ def _build(
     progress: Progress | None, cache: Path | None,
 ) -> Generation:
     tell = progress or (lambda phase, done, total: None)
-    vectors = VectorCache(Path(cache or folder) / "embeddings.sqlite", embedder)
+    vectors = VectorCache(Path(cache or folder) / FILE, embedder)
     aside = folder / f".building-{id}"
     try:
         with disk_errors(folder):

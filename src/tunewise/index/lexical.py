@@ -52,8 +52,11 @@ def words(text: str) -> str:
 
 def codes(text: str) -> str:
     """The codes of a text, whole, lower-case, joined by spaces: tokens with a digit and a letter or an inner sign."""
-    found = (match.group() for match in _CODE.finditer(words(text).lower()))
-    return " ".join(code for code in found if re.search(r"\d", code) and re.search(r"[^\d]", code))
+    found = _CODE.findall(words(text).lower())
+    # Nearly all are words or numbers: those are told without a pattern.
+    return " ".join(
+        code for code in found if not code.isalpha() and not code.isdecimal() and any(map(str.isdecimal, code))
+    )
 
 
 def query(text: str) -> Any:

@@ -20,6 +20,7 @@ from tunewise.store import sha256
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
 
+FILE = "embeddings.sqlite"
 _PORTION = 400
 
 

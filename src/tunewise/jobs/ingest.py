@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from tunewise import __version__
 from tunewise.catalog import Catalog, Generation, derived
 from tunewise.embeddings import Embedder, load_embedder
 from tunewise.errors import DataMistake, DiskFull
-from tunewise.index import build
+from tunewise.index import Ahead, build, passage_text
 from tunewise.jobs import reserve
 from tunewise.jobs.files import SeenFiles
 from tunewise.jobs.groups import AccessRules, assigned_groups, read_rules
@@ -86,7 +87,7 @@ def ingest(
     started = time.monotonic()
     tell = progress or (lambda phase, done, total: None)
     home = project_folder(project)
-    with lock(home / "ingest.lock"), open_catalog(project) as catalog:
+    with lock(home / "ingest.lock"), open_catalog(project) as catalog, ExitStack() as under:
         model = load_embedder(embedder, cache=home / "cache") if isinstance(embedder, str) else embedder
         reserve.keep(home)
         rules = read_rules(Path(folder), groups)
@@ -94,7 +95,16 @@ def ingest(
         known = {record.id: record for record in catalog.documents()}
         settings = fingerprint([__version__, tokens, kind, model.fingerprint])
         files = SeenFiles(home / "files.json", settings, known, again=again)
-        documents, unread = read_folder(folder, passwords=passwords, progress=tell, skip=files.same)
+        cut: dict[str, list[Chunk]] = {}
+        ahead = under.enter_context(Ahead(home / "cache", model))
+
+        def arrived(document: Document) -> None:
+            cut[document.id] = chunk(document, tokens=tokens, count=model.count_tokens, kind=kind)
+            ahead.give(map(passage_text, cut[document.id]))
+
+        documents, unread = read_folder(
+            folder, passwords=passwords, progress=tell, skip=files.same, arrived=arrived
+        )
         # Only now: an upload's groups are written before its file, so they are there for every file that was read.
         rules = replace(rules, assigned=assigned_groups(project))
         notes: list[str] = []
@@ -114,7 +124,7 @@ def ingest(
                 record = known.get(document.id)
                 held = rules.of(document.id, document.groups, None if record is None else record.groups)
                 document = replace(document, groups=held)
-                pieces = chunk(document, tokens=tokens, count=model.count_tokens, kind=kind)
+                pieces = [replace(piece, groups=held) for piece in cut[document.id]]
                 settled = derived(document, pieces)
                 what = "added" if record is None else "changed" if record.settings != settled else "unchanged"
                 counts[what] += 1
@@ -138,6 +148,7 @@ def ingest(
             raise
         for id in removed:
             catalog.remove(id)
+        ahead.finish(progress)
         generation = build(
             catalog, indexes_folder(project), embedder=model, progress=progress, cache=home / "cache", uri=index
         )

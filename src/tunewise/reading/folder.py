@@ -36,12 +36,14 @@ def read_folder(
     seconds_per_file: float = 30,
     progress: Progress | None = None,
     skip: Callable[[str, Path], bool] = lambda name, path: False,
+    arrived: Callable[[Document], None] = lambda document: None,
 ) -> tuple[list[Document], list[Unread]]:
     """All documents below `folder`, sorted by id, and what could not be read of it.
 
     `skip(id, path)` leaves files out that need not be read again. `seconds_per_file` counts anew for each page that has
-    to be recognised (OCR). Web pages saved in it have their address as source.
-    `processes` 0 means one for each core. A file of which only some pages could be read is in both lists.
+    to be recognised (OCR). Web pages saved in it have their address as source. `processes` 0 means one for each core.
+    `arrived` is given each document once it and those before it are read, in an order that depends on the files alone
+    (its source may still become a web address). A file of which only some pages could be read is in both lists.
     Raises DataMistake when the folder is absent or holds no file that could be a document.
     """
     root = Path(folder)
@@ -55,11 +57,13 @@ def read_folder(
     # The largest first: one big PDF at the end would leave the other children idle.
     far = sorted(set(wanted).difference(near), key=lambda item: (-_size(item[1]), item[0]))
     documents: list[Document] = []
-    count = 0
+    answered: dict[str, Document | None] = {}
+    order = [name for name, _ in (*near, *far)]
+    handed = 0
 
     def take(name: str, answer: dict) -> None:
-        nonlocal count
-        count += 1
+        nonlocal handed
+        answered[name] = answer.get("document")
         if "document" in answer:
             documents.append(answer["document"])
             unread.extend(Unread(name, note) for note in answer["notes"])
@@ -67,7 +71,11 @@ def read_folder(
             reason = answer["reason"].removeprefix(f"{root / name}: ")
             unread.append(Unread(name, f"{reason} ({answer['tip']})" if answer.get("tip") else reason))
         if progress:
-            progress("read", count, len(wanted))
+            progress("read", len(answered), len(wanted))
+        while handed < len(order) and order[handed] in answered:
+            if document := answered[order[handed]]:
+                arrived(document)
+            handed += 1
 
     with _children(far, max(1, processes or os.cpu_count() or 1), seconds_per_file, list(passwords)) as answers:
         for name, path in near:
@@ -85,7 +93,7 @@ def read_folder(
 def _children(
     files: Sequence[tuple[str, Path]], workers: int, seconds: float, passwords: list[str]
 ) -> Iterator[Iterator[tuple[str, dict]]]:
-    """Child processes that read the files, the largest first, and their answers as they come: (id, answer)."""
+    """Child processes that read the files, and their answers as they come: (id, answer)."""
     waiting: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
     for item in files:
         waiting.put(item)
