@@ -19,6 +19,7 @@ from typing import Any
 from tunewise.errors import Damaged, DataMistake, DiskFull, Failed
 
 _BLOCK = 1 << 20
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def sha256(data: bytes | str | Path) -> str:
@@ -34,7 +35,7 @@ def sha256(data: bytes | str | Path) -> str:
 
 def fingerprint(value: Any) -> str:
     """SHA-256 of a value's canonical JSON: the identity of settings."""
-    return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+    return sha256(_CANONICAL.encode(value))
 
 
 @contextmanager

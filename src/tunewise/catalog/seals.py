@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from tunewise.errors import Damaged
@@ -20,7 +21,17 @@ def seal_chunk(row: Mapping[str, Any]) -> str:
 
 def seal_access(groups: list[str]) -> str:
     """Checksum of who may read a document: a flipped bit must not open it."""
+    names = tuple(groups)
+    # Damaged groups may be anything; what is no name is not remembered.
+    return _remembered(names) if all(type(name) is str for name in names) else _access(names)
+
+
+def _access(groups: tuple[Any, ...]) -> str:
     return fingerprint(["access", list(groups)])[:32]
+
+
+_remembered = lru_cache(maxsize=4096)(_access)
+"""A search checks some fifty passages, and most of them have the groups of the one before."""
 
 
 def check_access(id: str, kept: str | None, groups: list[str]) -> None:
