@@ -198,3 +198,29 @@ def test_a_library_reranks_with_the_model_that_is_named(
     reranking._loaded.cache_clear()
     with pytest.raises(ModelMistake, match="token probabilities"):
         books.retriever(Retrieval(reranker="likelihood:openai:small"), len)
+
+
+def test_the_model_that_answers_is_not_loaded_twice(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunewise.jobs import reranking
+
+    class Other:
+        """Stands for what is loaded where the answering model is another one, or wears something."""
+
+        def likelihoods(self, text: str, passages: Sequence[str], messages: Any) -> list[float]:
+            return [1.0 for _ in passages]
+
+    monkeypatch.setattr(reranking, "_loaded", lambda name: Other())
+    own = likelihood_reranker(model.name, model)("Why?", ["a", "b"])
+    assert own == model.likelihoods("Why?", ["a", "b"], messages("en"))
+    assert likelihood_reranker("another", model)("Why?", ["a", "b"]) == [1.0, 1.0]
+    monkeypatch.setattr(model, "identity", model.identity | {"adapter": "0" * 64})
+    assert likelihood_reranker(model.name, model)("Why?", ["a", "b"]) == [1.0, 1.0]
+
+
+def test_models_of_one_base_score_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunewise.models import load_models, local
+
+    monkeypatch.setattr(local, "precision", lambda: ("float32", "exact enough to compare"))
+    shared = load_models(str(folder), {"bare": None})["bare"]
+    alone = local.LocalModel(str(folder)).likelihoods("Why?", SENTENCES[:3], messages("en"))
+    assert shared.likelihoods("Why?", SENTENCES[:3], messages("en")) == pytest.approx(alone, abs=1e-5)

@@ -327,7 +327,7 @@ class Answering:
         if approach.index:
             books = self.books()
             how = self._settle(books, approach.retrieval)
-            retriever = _for_readers(books.retriever(how, model.count_tokens, generate=writer))
+            retriever = _for_readers(books.retriever(how, model.count_tokens, generate=writer, model=model))
             used = replace(used, index=books.index.fingerprint, retrieval=how)
         if not approach.examples:
             return self._answer(used, model, retriever, asked, (), writer)

@@ -88,7 +88,7 @@ def ask(
         writer, retriever = QueryWriter(lambda: model), None
         if chosen.index:
             chosen = replace(chosen, retrieval=settled(project, books, chosen.retrieval, questions))
-            retriever = books.retriever(chosen.retrieval, model.count_tokens, generate=writer)
+            retriever = books.retriever(chosen.retrieval, model.count_tokens, generate=writer, model=model)
             retriever = _for_reader(retriever, groups)
         used = replace(
             chosen, index=books.index.fingerprint if chosen.index else None, adapter=str(adapter) if adapter else None

@@ -321,7 +321,7 @@ def _measure(
         writer = QueryWriter(lambda ready=model: ready)
         retriever = None
         if approach.index and books:
-            retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
+            retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer, model=model)
         page_of = books.page_of if books else None
         ask = make_ask(
             approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of

@@ -219,7 +219,7 @@ def _ask(
         approach = replace(
             approach, index=books.index.fingerprint, retrieval=settled(project, books, approach.retrieval, questions)
         )
-        retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer)
+        retriever = books.retriever(approach.retrieval, model.count_tokens, generate=writer, model=model)
     learned = [question for question in questions if question.split == "train"]
     ask = make_ask(approach, model=model, retriever=retriever, examples=choose_examples(learned, approach.examples),
                    writer=writer)

@@ -20,6 +20,7 @@ from tunewise.retrieval import Generate, Retriever, make_retriever
 from tunewise.store import project_folder, read_json
 
 if TYPE_CHECKING:
+    from tunewise.models import Model
     from tunewise.project import Project
 
 
@@ -34,15 +35,17 @@ class Library:
     """The project's own folder."""
 
     def retriever(
-        self, settings: Retrieval, count: Callable[[str], int], *, generate: Generate | None = None
+        self, settings: Retrieval, count: Callable[[str], int], *, generate: Generate | None = None,
+        model: Model | None = None,
     ) -> Retriever:
         """The retriever of an approach; `count` gives the tokens of the model that reads the passages, `generate`
-        writes queries. What was fitted (`settings.fit`) is read from the project."""
+        writes queries. What was fitted (`settings.fit`) is read from the project. `model`: the one that answers, which
+        also reranks where it is the one that is named."""
         fit = load_fit(self.home, settings.fit) if settings.fit else None
         scorer = scoring_model(settings.reranker)
         return make_retriever(
             self.index, self.embedder, settings, count=count, generate=generate, fit=fit,
-            reranker=likelihood_reranker(scorer) if scorer else None,
+            reranker=likelihood_reranker(scorer, model) if scorer else None,
         )
 
     def page_of(self, citation: Citation) -> int | None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import cast
 
 from tunewise.errors import ConfigMistake, ModelMistake
-from tunewise.models import LikelihoodModel, is_local, load_model
+from tunewise.models import LikelihoodModel, Model, is_local, load_model
 from tunewise.prompts import render
 from tunewise.retrieval import LIKELIHOOD, Reranker
 from tunewise.sentences import prompt_language
@@ -38,15 +38,17 @@ def scoring_model(reranker: str | None) -> str | None:
     return model
 
 
-def likelihood_reranker(name: str) -> Reranker:
-    """Mean log p(question | passage) by the model of that name, loaded when it is first asked."""
+def likelihood_reranker(name: str, ready: Model | None = None) -> Reranker:
+    """Mean log p(question | passage) by the model of that name: `ready` where it is that one and wears nothing, else
+    one that is loaded when it is first asked."""
+    own = ready if ready is not None and ready.name == name and "adapter" not in ready.identity else None
 
     def rerank(question: str, passages: Sequence[str]) -> list[float]:
         if not passages:
             return []
         language = prompt_language(question)
         with _LOADING:
-            model = _loaded(name)
+            model = _loaded(name) if own is None else cast(LikelihoodModel, own)
         return model.likelihoods(question, passages, lambda passage: render(TEMPLATE, passage, language=language))
 
     return rerank

@@ -124,6 +124,13 @@ class Worn:
         with self._shared.wearing(self._key) as model:
             return model.marginal(groups, priors, decoding)
 
+    def likelihoods(
+        self, text: str, passages: Sequence[str], messages: Callable[[str], list[dict[str, str]]]
+    ) -> list[float]:
+        """Mean log-probability of a text's tokens after each passage: see models/likelihood.py."""
+        with self._shared.wearing(self._key) as model:
+            return model.likelihoods(text, passages, messages)
+
 
 def share(name: str, adapters: Mapping[str, Path | None], *, cache: Path | None = None) -> dict[str, Model]:
     """A model for each entry, all of one base where they can be; every adapter is checked before weights are loaded."""
