@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -374,7 +375,12 @@ def test_a_citation_names_the_page_of_its_own_sentence(root: Path, monkeypatch: 
     cut = text.index("\n") + 1
     document = Document("keys.pdf", text, "Keys", sha256(text), language="en",
                         pages=(Page(1, 0, cut), Page(2, cut, len(text))))
-    monkeypatch.setattr(reading, "read_folder", lambda *_, **__: ([document], []))
+
+    def reads(*_: object, arrived: Callable[[Document], None], **__: object) -> tuple[list[Document], list[object]]:
+        arrived(document)
+        return [document], []
+
+    monkeypatch.setattr(reading, "read_folder", reads)
     bring(root)
     (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n', encoding="utf-8")
     answer, _ = ask(load(root), "Where does the blue key of the attic hang?", approach="rag")
