@@ -165,6 +165,11 @@ def test_batches_side_by_side_leave_the_threads_as_they_were() -> None:
         embeddings._side_by_side(torch, 2, work, [range(3), range(3, 5), range(5, 9)])
         assert sorted(done) == list(range(9)) and set(seen) == {(1, True)}
         assert torch.get_num_threads() == 3
+        seen.clear()
+        torch.set_num_threads(5)
+        embeddings._side_by_side(torch, 2, work, [range(3), range(3, 5)])
+        assert set(seen) == {(2, True)}, "five cores for two"
+        torch.set_num_threads(3)
         # What starts later begins with the number of before, too.
         other: list[int] = []
         later = threading.Thread(target=lambda: other.append(torch.get_num_threads()))

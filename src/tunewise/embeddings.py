@@ -181,14 +181,14 @@ def _batches(lengths: Sequence[int]) -> list[range]:
 
 
 def _side_by_side(torch: Any, count: int, work: Callable[[range], None], batches: Sequence[range]) -> None:
-    """Do `work` on each batch in `count` threads that compute alone, instead of all of them on one batch.
+    """Do `work` on each batch in `count` threads that share out the cores, instead of all cores on one batch.
 
     Threads that share a small batch wait for each other after every operation of it.
     """
     before, started = torch.get_num_threads(), threading.Barrier(count + 1)
 
     def alone() -> None:
-        torch.set_num_threads(1)
+        torch.set_num_threads(max(1, before // count))
         # Asked once, or the thread would take the number of the others when it first computes.
         torch.get_num_threads()
         started.wait()
@@ -287,9 +287,10 @@ class MiniLM:
                 vectors[batch] = torch.nn.functional.normalize(mean, dim=1).numpy()
 
         batches = _batches([len(encoded[i]) for i in order])
-        threads = torch.get_num_threads()
-        if threads > 1 and len(batches) >= 2 * threads:
-            _side_by_side(torch, threads, compute, batches)
+        # Two batches for each at least, or one of them would wait for the others' last.
+        count = min(torch.get_num_threads(), len(batches) // 2)
+        if count > 1:
+            _side_by_side(torch, count, compute, batches)
         else:
             with _threads(torch, sum(map(len, encoded))):
                 for places in batches:
