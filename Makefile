@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # The environment is made again when what it is made of changes.
 WANTED := $(shell cat requirements/*.txt pyproject.toml | sha256sum | cut -c1-16)
 READY := $(VENV)/.ready-$(WANTED)
+# Test files run side by side in so many processes.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 .PHONY: help demo test lint venv lock clean
@@ -34,7 +36,7 @@ demo: $(READY)
 	@$(BIN)/tunewise demo build/demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check src tests bench examples

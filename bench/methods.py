@@ -1,6 +1,7 @@
 """Every method of fine-tuning on the example, measured on the same held-out questions.
 
     python bench/methods.py [--folder SCRATCH] [--limit 60] [--approaches raft,dora,…] [--train 199] [--epochs 2]
+                            [--forgetting mc_one.jsonl mc_two.jsonl]
 
 Works in a copy of examples/handbook, goes on where it was stopped (same --folder), prints the table of `compare`
 and, last, one JSON object: quality with its interval, trained parameters, tokens/s, peak memory, minutes.
@@ -18,6 +19,7 @@ from tunewise import reports
 from tunewise.jobs.compare import compare
 from tunewise.jobs.ingest import ingest_project
 from tunewise.machine import machine, versions
+from tunewise.nouns import to_json
 from tunewise.project import load_project
 from tunewise.questions import load_questions, save_questions
 from tunewise.store import read_json, write_text
@@ -51,13 +53,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60)
     parser.add_argument("--train", type=int, default=None, help="only so many training questions")
     parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--forgetting", type=Path, nargs="+", default=[], help="files mc_*.jsonl, 100 items each")
     parser.add_argument("--approaches", default=",".join(APPROACHES))
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="tunewise-methods-"))
     if not (folder / "tunewise.toml").is_file():
         shutil.copytree(ROOT / "examples" / "handbook", folder, dirs_exist_ok=True)
     names = args.approaches.split(",")
-    wanted = "\n".join(f"[approaches.{name}]\n{APPROACHES[name]}\nmax_new_tokens = 28" for name in names)
+    sets = [str(path.resolve()) for path in args.forgetting]
+    general = f"[forgetting]\nsets = {sets}\nlimit = 100\n" if sets else ""
+    wanted = general + "\n".join(f"[approaches.{name}]\n{APPROACHES[name]}\nmax_new_tokens = 28" for name in names)
     write_text(
         folder / "tunewise.toml",
         '[project]\nname = "methods"\nglossary = "glossary.jsonl"\n[chunks]\ntokens = 80\n[retrieval]\nk = 3\n'
@@ -91,6 +96,8 @@ def main() -> None:
                 "utilisation": round(about["utilisation"], 3),
                 "within_estimate": about["within"],
             }
+        if standing.forgetting:
+            one["forgetting"] = to_json(standing.forgetting)
         figures[standing.approach.name] = one
     print(
         json.dumps(

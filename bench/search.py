@@ -105,14 +105,14 @@ def overhead(data: Path, name: str) -> dict[str, object]:
             "ratio_p50": round(spread(whole)["p50"] / spread(parts)["p50"], 3)}
 
 
-def large(chunks: int, queries: int) -> dict[str, object]:
-    """Speed and recall of one index of `chunks` made-up passages."""
-    folder = Path(tempfile.mkdtemp(prefix="tunewise-bench-"))
+def large(chunks: int, queries: int, folder: Path) -> dict[str, object]:
+    """Speed and recall of one index of `chunks` made-up passages, kept in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     embedder = Synthetic()
     words = [f"word{n}" for n in range(20_000)]
     with Catalog(f"sqlite:///{folder / 'catalog.sqlite'}") as catalog:
         started = time.perf_counter()
-        for first in range(0, chunks, _IN_DOCUMENT):
+        for first in () if catalog.current() else range(0, chunks, _IN_DOCUMENT):
             # One document in a hundred may be read by the group "rare", the others by "many".
             rare = (first // _IN_DOCUMENT) % 100 == 50 % max(1, min(100, chunks // _IN_DOCUMENT))
             catalog.put(*_document(first, min(_IN_DOCUMENT, chunks - first), words, "rare" if rare else "many"))
@@ -178,13 +178,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--set", default="squad2_en")
     parser.add_argument("--chunks", type=int, action="append", default=[])
+    parser.add_argument("--folder", type=Path, help="where the large indexes are kept; one that is there is searched")
     parser.add_argument("--queries", type=int, default=200)
     args = parser.parse_args()
     figures: dict[str, object] = {}
     if args.data:
         figures["overhead"] = overhead(args.data, args.set)
     for chunks in args.chunks:
-        figures[f"{chunks} passages"] = large(chunks, args.queries)
+        place = args.folder or Path(tempfile.mkdtemp(prefix="tunewise-bench-"))
+        figures[f"{chunks} passages"] = large(chunks, args.queries, place / str(chunks))
     for name, found in figures.items():
         print(name)
         for key, value in found.items():  # type: ignore[attr-defined]

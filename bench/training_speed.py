@@ -1,6 +1,7 @@
 """Tokens per second and peak memory of training: ours against TRL's SFTTrainer at its defaults, on the same RAFT rows.
 
     python bench/training_speed.py [--rows 96] [--steps 6] [--per-passage 5] [--arms trl,ours,…]
+    python bench/training_speed.py --curves --steps 16
 
 The rows are RAFT rows of the example handbook; with --per-passage N, every N questions that stand in one document get
 the passages of the first of them. Each arm runs in a process of its own. Tokens are those of the rows (prompt and
@@ -29,6 +30,8 @@ ARMS = {
     "ours": "ours at its defaults (LoRA on the top half, frozen layers once, prompts shared)",
     "ours-apart": "ours at its defaults but rows apart",
 }
+CURVES = ("trl", "all")
+"""Arms that train the same weights: with --curves they see the same rows in the same order, step by step."""
 
 
 def rows_of(folder: Path, count: int, per_passage: int, seed: int = 0) -> list[Any]:
@@ -67,8 +70,8 @@ def rows_of(folder: Path, count: int, per_passage: int, seed: int = 0) -> list[A
         return raft_rows(questions[:count], retrieve, books.oracle)[0]
 
 
-def run_trl(rows: list[Any], steps: int, folder: Path, model: str) -> dict[str, Any]:
-    """SFTTrainer as its documentation shows it: nothing set but what has to be."""
+def run_trl(rows: list[Any], steps: int, folder: Path, model: str, *, ordered: bool) -> dict[str, Any]:
+    """SFTTrainer as its documentation shows it: nothing set but what has to be (and our order, if `ordered`)."""
     import datasets
     import peft
     import torch
@@ -78,10 +81,15 @@ def run_trl(rows: list[Any], steps: int, folder: Path, model: str) -> dict[str, 
     from tunewise.machine import peak_memory, reset_peak
     from tunewise.models.local import resolve
     from tunewise.training.encoding import encode
+    from tunewise.training.sft import _order
 
     base = resolve(model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    lengths = [len(one["input_ids"]) for one in encode(rows, tokenizer, longest=8192)]
+    items = encode(rows, tokenizer, longest=8192)
+    lengths = [len(item["input_ids"]) for item in items]
+    if ordered:
+        places = {id(item): place for place, item in enumerate(items)}
+        rows = [rows[places[id(item)]] for item in _order(items, batch=8, rows=8 * steps, seed=0)]
     data = datasets.Dataset.from_list(
         [{"prompt": row.chat(), "completion": [{"role": "assistant", "content": row.completion}]} for row in rows]
     )
@@ -98,6 +106,7 @@ def run_trl(rows: list[Any], steps: int, folder: Path, model: str) -> dict[str, 
             save_strategy="no",
             learning_rate=1e-3,
             warmup_steps=1,
+            **({"train_sampling_strategy": "sequential"} if ordered else {}),
         ),
         train_dataset=data,
         processing_class=tokenizer,
@@ -178,12 +187,12 @@ SETTINGS = {
 }
 
 
-def arm(name: str, rows: list[Any], steps: int, model: str, pipe: Any) -> None:
+def arm(name: str, rows: list[Any], steps: int, model: str, ordered: bool, pipe: Any) -> None:
     """One arm, in its own process."""
     with tempfile.TemporaryDirectory(prefix="tunewise-speed-") as scratch:
         place = Path(scratch)
         pipe.send(
-            run_trl(rows, steps, place, model)
+            run_trl(rows, steps, place, model, ordered=ordered)
             if name == "trl"
             else run_ours(rows, steps, place, model, **SETTINGS[name])
         )
@@ -197,7 +206,10 @@ def main() -> None:
     parser.add_argument("--per-passage", type=int, default=1)
     parser.add_argument("--layers", type=int, default=0, help="a random model of the bundled shape with so many layers")
     parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--curves", action="store_true", help="compare losses step by step (arms trl and all)")
     args = parser.parse_args()
+    if args.curves:
+        args.arms, args.our_steps = ",".join(CURVES), args.steps
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from tunewise.machine import machine, versions
 
@@ -210,7 +222,7 @@ def main() -> None:
     for name in args.arms.split(","):
         here, there = context.Pipe(duplex=False)
         steps = args.steps if name == "trl" else args.our_steps
-        process = context.Process(target=arm, args=(name, rows, steps, model, there))
+        process = context.Process(target=arm, args=(name, rows, steps, model, args.curves, there))
         process.start()
         there.close()
         figures[name] = here.recv()
@@ -225,6 +237,11 @@ def main() -> None:
         )
     if shape:
         shutil.rmtree(shape)
+    if args.curves:
+        pairs = list(zip(*(figures[name]["losses"] for name in CURVES), strict=True))
+        apart = [abs(theirs - own) for theirs, own in pairs]
+        print("loss of TRL / ours:", "  ".join(f"{theirs:.3f}/{own:.3f}" for theirs, own in pairs))
+        print(f"mean distance {sum(apart) / len(apart):.4f}, largest {max(apart):.4f}")
     if "trl" in figures:
         for name, one in figures.items():
             if name != "trl":

@@ -19,6 +19,9 @@ _given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(
     dict.fromkeys([str(_NO_NETWORK), str(HERE.parent / "src"), *filter(None, _given)])
 )
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two test processes with two threads each would stand in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 for _name in [name for name in os.environ if name.startswith(("TUNEWISE_", "OPENAI_"))]:
     del os.environ[_name]

@@ -415,7 +415,9 @@ def test_large_index_is_searched_by_cells(tmp_path: Path) -> None:
     """Above 20,000 passages the vectors are quantised in cells: nearly the same neighbours as comparing all."""
     text = "\n".join(f"passage {n} of {n % 97} and {n % 89} words {n * 7919 % 10007}" for n in range(21_000))
     with Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}") as catalog:
-        catalog.put(*make("big", *text.split("\n")))
+        catalog.put(*make("big", *text.split("\n"), groups=("many",)))
+        few = (f"passage {n} of few words {n * 7919 % 997}" for n in range(300))
+        catalog.put(*make("small", *few, groups=("few",)))
         embedder = HashEmbedder()
         build(catalog, tmp_path / "indexes", embedder=embedder)
         index = Index(catalog, tmp_path / "indexes")
@@ -428,6 +430,12 @@ def test_large_index_is_searched_by_cells(tmp_path: Path) -> None:
             found = index.search_dense(query, 10)
             recall.append(sum(score >= exact - 1e-4 for _, score in found) / 10)
         assert np.mean(recall) > 0.9
+        few = [n for n, chunk in enumerate(chunks) if chunk.document == "small"]
+        for number in few[::50]:
+            exact = np.sort(vectors[few] @ vectors[number])[::-1][:10]
+            found = index.search_dense(vectors[number], 10, groups=("few",))
+            assert {chunk.document for chunk, _ in found} == {"small"}
+            np.testing.assert_allclose([score for _, score in found], exact, atol=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------- elsewhere

@@ -241,15 +241,28 @@ def test_a_served_adapter_that_learned_from_documents_is_found_with_them(project
     assert seen[0] is not None and seen[1] is None
 
 
+def test_an_adapter_that_learned_from_another_index_is_told_apart(tmp_path):
+    from tunewise.jobs.ask import moved_on
+    from tunewise.store import write_json
+
+    first, second = tmp_path / "raft", tmp_path / "dpo"
+    first.mkdir(), second.mkdir()
+    write_json(first / "tunewise.json", {"index": "A", "weights": "w"})
+    write_json(second / "tunewise.json", {"index": "", "parent": {"folder": "../raft", "weights": "w"}})
+    assert [moved_on(second, index) for index in ("A", "B", None)] == [False, True, False]
+    assert not moved_on(None, "A")
+
+
 def test_an_upload_goes_into_the_index_where_the_project_has_it(project, monkeypatch):
     from dataclasses import replace
     from types import SimpleNamespace
 
+    from tunewise.jobs import ingest as job
     from tunewise.server import intake
 
     given = []
     monkeypatch.setattr(
-        intake, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
+        job, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
     answering = SimpleNamespace(
         embedder=lambda: None, refresh=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
     for index in (None, "s3://bucket/index"):

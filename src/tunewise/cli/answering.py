@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from tunewise.cli.documents import project_of, stale_mark
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
-from tunewise.cli.terminal import detail, following, manners, out, out_json
+from tunewise.cli.terminal import detail, following, manners, out, out_json, warn
 from tunewise.errors import Failed, UserMistake
 
 
@@ -36,6 +37,7 @@ def ask(
     """Answer a question and show where the answer comes from."""
     from tunewise.jobs.ages import ages
     from tunewise.jobs.ask import ask as job
+    from tunewise.jobs.ask import moved_on
 
     reader = (group or ()) if public else group or None
     project = project_of(model=model, k=k)
@@ -44,6 +46,8 @@ def ask(
     known = ages(project, named) if named else {}
     if answer.error:
         raise Failed(answer.error, tip="tunewise doctor")
+    if moved_on(Path(used.adapter) if used.adapter else None, used.index):
+        warn(message("index_moved_on", name=used.name, recipe=used.recipe))
     if manners.json:
         out_json({"approach": used, "answer": answer, "ages": known,
                   "stale": sorted(name for name, age in known.items() if age.stale)})

@@ -136,7 +136,10 @@ def vectors_note(rows: int) -> str:
     """What was derived for the vectors, and why."""
     if rows <= FLAT_BELOW:
         return f"{rows} passages: every vector is compared (exact; cells pay off above {FLAT_BELOW})"
-    return f"{rows} passages, more than {FLAT_BELOW}: vectors in cells (IVF_SQ), the best {REFINE} k compared exactly"
+    return (
+        f"{rows} passages, more than {FLAT_BELOW}: vectors in cells (IVF_SQ), the best {REFINE} k compared exactly; "
+        f"every vector for a reader of at most {FLAT_BELOW}"
+    )
 
 
 def _notes(unknown: dict[str, float], embedder: Embedder) -> tuple[str, ...]:

@@ -23,6 +23,14 @@ _EXTRA = 10
 """Rows asked for beyond k, to make up for those that the catalog withholds."""
 
 
+def probes(rows: int, readable: int) -> int:
+    """How many cells a search looks into: 20 at 100,000 rows, more where there are more and where a filter thins them.
+
+    Measured recall@10 at 1,000,000 rows: .945 with 20, .996 with 60; where 1 % is readable .955 with 60, 1.0 with 120.
+    """
+    return max(20, round(20 * (rows / 100_000) ** 0.5 * (rows / readable) ** 0.15))
+
+
 class Index:
     """One generation (default: the current one), opened after its files were checked against their hashes.
 
@@ -50,6 +58,7 @@ class Index:
         self.dense_weight = found.dense_weight
         self._table: Any = lancedb.connect(place.address(Path(folder), found.id)).open_table(TABLE)
         self._rows = found.chunks
+        self._readable: dict[str | None, int] = {None: found.chunks}
 
     def search_dense(
         self, vector: np.ndarray, k: int, *, groups: Collection[str] | None = None
@@ -82,13 +91,26 @@ class Index:
             query = self._table.search(vector, query_type="vector", vector_column_name="vector")
             query = query.distance_type("cosine")
             if self._rows > FLAT_BELOW:
-                query = query.refine_factor(REFINE)
+                seen = self._count(access.where(groups))
+                if seen > FLAT_BELOW:
+                    query = query.nprobes(probes(self._rows, seen)).refine_factor(REFINE)
+                else:
+                    # Cells of which a reader may see a hundredth are mostly looked into in vain.
+                    query = query.bypass_vector_index()
             near = [(id, 1.0 - distance) for id, distance in self._run(query, k, groups, "_distance")]
         ask = None if text is None else lexical.query(text)
         worded = [] if ask is None else self._run(self._table.search(ask, query_type="fts"), k, groups, "_score")
         chunks = self.catalog.chunks_by_id(list(dict.fromkeys(id for id, _ in (*near, *worded))))
         readable = {id: chunk for id, chunk in chunks.items() if access.may_read(chunk, groups)}
         return _best(near, readable, k), _best(worded, readable, k)
+
+    def _count(self, condition: str | None) -> int:
+        """How many rows fulfil a filter; the table of a generation never changes, so each is counted once."""
+        if condition not in self._readable:
+            if len(self._readable) > 1000:
+                self._readable = {None: self._rows}
+            self._readable[condition] = self._table.count_rows(condition)
+        return self._readable[condition]
 
     def _run(self, query: Any, k: int, groups: Collection[str] | None, score: str) -> list[tuple[str, float]]:
         if (condition := access.where(groups)) is not None:

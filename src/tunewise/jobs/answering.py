@@ -50,13 +50,14 @@ MODELS = 3
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An approach as a reader may ask it; `reason` says why it is not ready."""
+    """An approach as a reader may ask it; `reason` says why it is not ready, `moved_on`: see `ask.moved_on`."""
 
     name: str
     approach: Approach
     recommended: bool
     ready: bool
     reason: str = ""
+    moved_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +201,20 @@ class Answering:
                 return None
             if approach.answers:
                 return Offer(approach.name, approach, recommended, False, "a file of answers says nothing new")
+        current = self._catalog.current() if approach.index else None
         try:
             if address := self._leaving(approach):
                 reason = f"it would send questions to {address}, and data_may_leave = false"
                 return Offer(approach.name, approach, recommended, False, reason)
-            if self._shut_to(self._wear(approach), groups):
+            worn = self._wear(approach)
+            if self._shut_to(worn, groups):
                 return None
+            moved_on = asking.moved_on(worn.adapter, current.fingerprint if current else None)
         except (ConfigMistake, DataMistake, ModelMistake) as error:
             return Offer(approach.name, approach, recommended, False, error.message)
-        if approach.index and self._catalog.current() is None:
+        if approach.index and current is None:
             return Offer(approach.name, approach, recommended, False, "no documents were ingested yet")
-        return Offer(approach.name, approach, recommended, True)
+        return Offer(approach.name, approach, recommended, True, moved_on=moved_on)
 
     def choose(self, name: str | None, groups: Groups) -> Approach | None:
         """The approach that answers for a reader: by name, or the recommended one; None when there is none for them.

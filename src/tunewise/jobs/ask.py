@@ -100,6 +100,12 @@ def ask(
         return ask_it([asked])[0], used
 
 
+def moved_on(adapter: Path | None, index: str | None) -> bool:
+    """Whether an approach that reads `index` was trained on the passages of another one."""
+    learned = chains.learned_index(adapter) if adapter and index else ""
+    return learned not in ("", index)
+
+
 def _foreign(project: Project, chosen: Approach, asked: Question, groups: Sequence[str] | None) -> Answer:
     """What somebody else's system says now; a file of answers says nothing to a new question."""
     if chosen.answers:

@@ -53,6 +53,11 @@ def chain(adapter: Path) -> list[tuple[Path, dict[str, Any]]]:
     return found[::-1]
 
 
+def learned_index(adapter: Path) -> str:
+    """The fingerprint of the index whose passages an adapter, or else the nearest of its parents, was shown; or ""."""
+    return next((about["index"] for _, about in reversed(chain(adapter)) if about.get("index")), "")
+
+
 def check(adapter: Path, base: str) -> list[tuple[Path, dict[str, Any]]]:
     """The chain of an adapter, every link of it of this base and whole; else `ModelMistake`."""
     links = chain(adapter)

@@ -99,7 +99,7 @@ def _model(offer: Offer) -> dict[str, Any]:
         "tunewise": {
             "approach": offer.name, "model": offer.approach.model, "reads_documents": bool(offer.approach.index),
             "tuned": bool(offer.approach.recipe), "recommended": offer.recommended, "ready": offer.ready,
-            "reason": offer.reason,
+            "reason": offer.reason, "index_moved_on": offer.moved_on,
         },
     }
 
