@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from tunewise.store import sha256
 Outcome = dict[str, Any]
 
 
-def fork(call: Callable[[], Any], *, kill_after: float | None = None) -> Any:
+def fork(call: Callable[[], Any], *, kill_after: float | None = None, gone: bool = False) -> Any:
     """What `call` returns in a forked child, or None when it was killed after so many seconds.
 
-    LanceDB keeps threads from its import on: this process never imports it, every child does.
+    `gone`: None too when it ended by itself without an answer.
+
+    LanceDB keeps a thread from its import on: this process does not import it (see `ready_to_fork`), every child does.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -40,17 +43,28 @@ def fork(call: Callable[[], Any], *, kill_after: float | None = None) -> Any:
         finally:
             os._exit(code)
     os.close(writing)
+    timer = threading.Timer(kill_after or 0, lambda: kill(child))
     if kill_after is not None:
-        threading.Timer(kill_after, lambda: kill(child)).start()
+        timer.start()
     with os.fdopen(reading, "rb") as pipe:
         data = pipe.read()
+    timer.cancel()
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
+    if os.WIFSIGNALED(status) or (gone and not data):
         return None
     value = pickle.loads(data)
     if isinstance(value, BaseException):
         raise value
     return value
+
+
+def ready_to_fork() -> None:
+    """Import LanceDB here, once, so that no child has to: for probes with many short ones.
+
+    It starts its one Python thread anew in a forked child; what runs in Rust was not started yet.
+    """
+    warnings.filterwarnings("ignore", message="lancedb fork support")
+    import lancedb  # noqa: F401
 
 
 def kill(child: int) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.catalog.rows import (
@@ -30,6 +31,7 @@ from tunewise.catalog.seals import check_access, check_text, seal_access, seal_c
 from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
+from tunewise.store import make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,9 +52,7 @@ class Catalog:
         self._writing = threading.Lock()
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-            from pathlib import Path
-
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(parsed.database).parent)
         self._engine = sa.create_engine(parsed)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", prepare_sqlite)

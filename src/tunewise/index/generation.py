@@ -19,7 +19,7 @@ from tunewise.errors import Damaged, DataMistake, Failed
 from tunewise.index import access, lexical, place
 from tunewise.index.vectors import VectorCache
 from tunewise.nouns import Chunk, to_json
-from tunewise.store import disk_errors, fingerprint, lock, sha256, write_json
+from tunewise.store import disk_errors, fingerprint, lock, sha256, sync_folder, write_json
 
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
@@ -105,7 +105,7 @@ def _build(
     manifest = write_json(aside / place.MANIFEST, {**content, "row": to_json(generation)})
     generation = replace(generation, manifest=manifest)
     place.publish(aside, folder, id)
-    _sync(folder)
+    sync_folder(folder)
     catalog.add_generation(generation, [chunk.id for chunk in chunks])
     return generation
 
@@ -202,16 +202,8 @@ def _hash_and_sync(folder: Path) -> dict[str, str]:
             os.fsync(file.fileno())
         hashes[path.relative_to(folder).as_posix()] = sha256(path)
     for inner in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        _sync(inner)
+        sync_folder(inner)
     return hashes
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check_files(folder: Path, generation: Generation, *, deep: bool = False) -> None:

@@ -1,0 +1,221 @@
+"""CR3: a power loss at any moment of a project's life, replayed from what strace saw.
+
+One process ingests, updates, deletes, erases and switches, and says after each that it is done. Its writes, names and
+fsyncs are followed on a modelled disk (disk_model); at n moments what a power loss may leave there is written into a
+fresh folder and looked at: what was said to be done must be there, and nothing wrong may be served.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import disk_trace
+from disk_model import Disk
+from disk_trace import Op
+from index_tools import Outcome, bring, fill, fork, ready_to_fork, seen
+
+from tunewise.errors import Damaged
+from tunewise.index import Index
+from tunewise.jobs.check import check
+from tunewise.jobs.erase import erase
+from tunewise.jobs.ingest import indexes_folder, open_catalog
+from tunewise.jobs.search import generations, switch
+from tunewise.project import load_project
+from tunewise.store import project_folder
+
+STAGES: list[dict[int, int]] = [
+    {},
+    dict.fromkeys(range(6), 0),
+    {0: 1, 1: 1, 2: 0, 3: 0, 4: 0, 5: 0, 6: 1},
+    {0: 1, 1: 1, 3: 0, 4: 0, 5: 0, 6: 1},
+    {0: 1, 1: 1, 4: 0, 5: 0, 6: 1},
+    {0: 2, 1: 1, 4: 0, 5: 0, 6: 1},
+    {0: 2, 1: 1, 4: 0, 5: 0, 6: 1},
+]
+"""{document: version} after each step: ingest, update, deletion, erasure, update, switch to the generation before."""
+_ERASURE, _SWITCH = 4, 6
+_SECTOR = 512
+
+
+def live(root: Path) -> None:
+    """The life that is traced; each step is acknowledged on standard output."""
+    project = load_project(root, environ={})
+    for number, documents in enumerate(STAGES[1:], 1):
+        fill(root / "documents", documents)
+        if number == _ERASURE:
+            erase(project, "3.md")
+        elif number == _SWITCH:
+            current, kept = generations(project)
+            switch(project, next(one.id for one in kept if one.id != current))
+        else:
+            bring(root)
+        os.write(1, b"%d\n" % number)
+
+
+# What came through of what was not synced: (share of the names, share of the writes).
+_LOSSES = {"nothing": (0.0, 0.0), "names only": (1.0, 0.0), "bytes only": (0.0, 1.0), "half": (0.5, 0.5),
+           "most": (0.8, 0.8), "everything": (1.0, 1.0)}
+
+
+def cr3(n: int, place: Path) -> Outcome:
+    """Power loss: nothing acknowledged is lost, nothing wrong is served, and the next ingest makes it whole."""
+    if not disk_trace.available():
+        return {"n": 0, "failures": [], "left_out": "no strace here"}
+    root = place / "life"
+    fill(root / "documents", {})
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n')
+    ops = disk_trace.record([__file__, str(root)], root, place / "trace")
+    (place / "trace").unlink()
+    assert sum(op.kind == "say" for op in ops) == len(STAGES) - 1, "a step is missing"
+    ready_to_fork()
+    found = _replay(ops, root, n, place / "states", recovered=5)
+    # The same life on a disk that was never told to sync: this probe must find what that loses.
+    control = _replay([op for op in ops if op.kind != "sync"], root, max(6, n // 20), place / "control", recovered=0)
+    kinds = {kind: sum(op.kind == kind for op in ops) for kind in ("write", "sync", "rename", "unlink", "create")}
+    return {**found, **kinds, "states_that_lose_without_any_fsync": f"{len(control['failures'])} of {control['n']}"}
+
+
+def _replay(ops: list[Op], root: Path, n: int, place: Path, *, recovered: int) -> dict[str, Any]:
+    """n states of a life; each `recovered`-th is brought up by an ingest, too."""
+    chance = random.Random(3)
+    disk = Disk(always=("documents",))
+    disk.follow(Op("mkdir", "documents"))
+    disk.follow(Op("sync", ""))
+    cuts = sorted(1 + k % len(ops) if n >= len(ops) else chance.randint(1, len(ops)) for k in range(n))
+    failures: list[str] = []
+    counts = {"refused": 0, "recovered": 0, "slowest_recovery_seconds": 0.0, "erased_text_came_back": 0}
+    followed = said = 0
+    for number, cut in enumerate(cuts):
+        for op in ops[followed:cut]:
+            disk.follow(op)
+            said += op.kind == "say"
+        followed = cut
+        # At the same moment more than once: each time another loss.
+        loss = list(_LOSSES)[(number + cut) % len(_LOSSES)]
+        whole = bool(recovered) and number % recovered == 0
+        seed = chance.randrange(1 << 30)
+
+        def look(said: int = said, loss: str = loss, whole: bool = whole, seed: int = seed) -> dict[str, Any]:
+            folder = place / "state"
+            folder.mkdir(parents=True)
+            some = random.Random(seed)
+            names, data = _LOSSES[loss]
+            disk.write(folder, _through(some, names), _through(some, data, torn=loss in ("half", "most")))
+            (folder / "tunewise.toml").write_text('[project]\nembedder = "hash"\n')
+            return _state(folder, said, whole=whole)
+
+        seen_state = fork(look, kill_after=120)
+        where = f"after {said} steps, operation {cut} of {len(ops)} ({ops[cut - 1].kind} {ops[cut - 1].path}), {loss}"
+        shutil.rmtree(place / "state")
+        if seen_state is None:
+            failures.append(f"{where}: it hung")
+            continue
+        failures += [f"{where}: {one}" for one in seen_state.pop("failures")]
+        for name, value in seen_state.items():
+            counts[name] = max(counts[name], value) if name.startswith("slowest") else counts[name] + value
+    return {"n": n, "failures": failures, **counts}
+
+
+def _through(chance: random.Random, share: float, *, torn: bool = False) -> Callable[[list], list]:
+    """Each pending change comes through with this probability; `torn`: some writes only up to a sector of theirs."""
+
+    def choose(pending: list) -> list:
+        kept = [op for op in pending if chance.random() < share]
+        if not torn:
+            return kept
+        return [
+            replace(op, data=op.data[: chance.randrange(0, len(op.data), _SECTOR)])
+            if isinstance(op, Op) and len(op.data) > _SECTOR and chance.random() < 0.2 else op
+            for op in kept
+        ]
+
+    return choose
+
+
+def _state(root: Path, said: int, *, whole: bool) -> dict[str, Any]:
+    """What is wrong with a state after `said` acknowledged steps."""
+    before, after = STAGES[said], STAGES[min(said + 1, len(STAGES) - 1)]
+    failures: list[str] = []
+    refused = slowest = came_back = 0
+    if (project_folder(root) / "catalog.sqlite").is_file() or said:
+        try:
+            refused = _shown(root, said, before, after, failures)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was acknowledged cannot be read
+            failures.append(f"what was acknowledged cannot be read: {error!r}")
+    if whole:
+        # The user's own folder: a file that was being written is written again.
+        fill(root / "documents", after)
+        started = time.monotonic()
+        try:
+            bring(root)
+            slowest = round(time.monotonic() - started, 1)
+            if (end := seen(root)) != {number: {version} for number, version in after.items()}:
+                failures.append(f"after recovery {end}")
+            failures += [f"after recovery: {fault}" for fault in check(load_project(root, environ={})).faults]
+        except Exception as error:  # noqa: BLE001
+            failures.append(f"no recovery: {error!r}")
+        if slowest > 10:
+            failures.append(f"recovery took {slowest} s")
+        if said >= _ERASURE and any(b"number 3." in path.read_bytes() for path in _files(root)):
+            failures.append("the erased text is in a file after the recovery")
+    elif said >= _ERASURE:
+        came_back = int(any(b"number 3." in path.read_bytes() for path in _files(root)))
+    return {"failures": failures, "refused": refused, "recovered": int(whole), "erased_text_came_back": came_back,
+            "slowest_recovery_seconds": slowest}
+
+
+def _files(root: Path) -> list[Path]:
+    return [path for path in project_folder(root).rglob("*") if path.is_file()]
+
+
+def _shown(
+    root: Path, said: int, before: dict[int, int], after: dict[int, int], failures: list[str]
+) -> int:
+    """Compare what is kept and what is served with what may be; 1 when the index was refused as damaged."""
+    with open_catalog(root) as catalog:
+        kept: dict[int, int] = {}
+        for record in catalog.documents():
+            document = catalog.document(record.id)
+            kept[int(record.id[:-3])] = int(document.text.split("Version ")[1].split()[0])
+            chunks = list(catalog.chunks(record.id))
+            if "".join("".join(c.text for c in chunks).split()) != "".join(document.text.split()):
+                failures.append(f"{record.id} is not whole")
+        for number, version in before.items():
+            if number in kept:
+                if kept[number] not in (version, after.get(number)):
+                    failures.append(f"{number} is version {kept[number]} instead of {version}")
+            elif number in after:
+                failures.append(f"{number} is lost")
+        for number in kept.keys() - before.keys():
+            if kept[number] != after.get(number):
+                failures.append(f"{number} came back")
+        if catalog.current() is None:
+            if before:
+                failures.append("there is no index generation")
+            return 0
+        try:
+            index = Index(catalog, indexes_folder(root))
+        except Damaged:
+            return 1
+        shown = index.search_lexical("version of number", 50)
+        if before and not shown:
+            failures.append("a search finds nothing")
+        for chunk, _ in shown:
+            number, version = int(chunk.document[:-3]), int(chunk.text.split("Version ")[1].split()[0])
+            # After the switch the generation before answers, which is what was asked for.
+            right = {one.get(number) for one in (before, after, *STAGES[_SWITCH - 2 : said])}
+            if version not in right or number not in kept:
+                failures.append(f"a search shows version {version} of {number}")
+        return 0
+
+
+if __name__ == "__main__":
+    live(Path(sys.argv[1]))
