@@ -18,7 +18,7 @@ from tunewise.jobs.ask import ask
 from tunewise.jobs.check import check
 from tunewise.jobs.erase import erase
 from tunewise.jobs.ingest import ingest
-from tunewise.jobs.search import search
+from tunewise.jobs.search import generations, search, switch
 from tunewise.project import load_project
 from tunewise.store import project_folder
 
@@ -103,6 +103,59 @@ def _lexical(project: Any) -> Any:
 
 def _dense(project: Any) -> Any:
     return replace(project, retrieval=replace(project.retrieval, mode="dense"))
+
+
+def ac6(n: int, place: Path) -> Outcome:
+    """What a process that lives long answers each reader is what a new one would, across changes and switches."""
+    return fork(lambda: _ac6(n, place))
+
+
+def _ac6(n: int, place: Path, documents: int = 12) -> Outcome:
+    from tunewise.jobs.answering import Answering, Asked
+
+    chance = random.Random(6)
+    root = place / "ac6"
+    (root / "documents").mkdir(parents=True)
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n', encoding="utf-8")
+    project = load_project(root, environ={})
+    owners = {f"{k}.md": [[], ["a"], ["b"], ["a", "b"]][k % 4] for k in range(documents)}
+    versions = dict.fromkeys(range(documents), 0)
+    readers: list[tuple[str, ...] | None] = [(), ("a",), ("b",), ("a", "b"), None]
+    failures: list[str] = []
+    fill(root / "documents", versions)
+    ingest(root / "documents", project=root, embedder="hash", groups=owners)
+    kept = Answering(project)
+    for trial in range(n):
+        what = ("change", "regroup", "switch", "nothing")[trial % 4]
+        if what == "change":
+            versions[chance.randrange(documents)] = trial + 1
+            fill(root / "documents", versions)
+        elif what == "regroup":
+            owners[f"{chance.randrange(documents)}.md"] = chance.choice([[], ["a"], ["b"], ["a", "b"]])
+        if what in ("change", "regroup"):
+            ingest(root / "documents", project=root, embedder="hash", groups=owners)
+        elif what == "switch":
+            current, generations_kept = generations(project)
+            others = [one.id for one in generations_kept if one.id != current]
+            if others:
+                switch(project, others[0])
+        question = f"version of number {chance.randrange(documents)}"
+        approach = kept.choose("rag", None)
+        new = Answering(project)
+        asked = [Asked(question, groups) for groups in chance.sample(readers, len(readers))]
+        pairs = zip(asked, kept.answer(approach, asked), new.answer(approach, asked), strict=True)
+        for one, old, fresh in pairs:
+            found = [hit.chunk for hit in kept.search(question, groups=one.groups)]
+            if found != [hit.chunk for hit in new.search(question, groups=one.groups)]:
+                failures.append(f"trial {trial}, {what}: a search of {one.groups} is not what a new process finds")
+            if (old.text, [hit.chunk for hit in old.hits]) != (fresh.text, [hit.chunk for hit in fresh.hits]):
+                failures.append(f"trial {trial}, {what}: an answer to {one.groups} is not what a new process gives")
+            for chunk in (*found, *(hit.chunk for hit in old.hits)):
+                own = owners[chunk.document]
+                if own and one.groups is not None and not set(own) & set(one.groups):
+                    failures.append(f"trial {trial}, {what}: {one.groups} sees {chunk.document}")
+        new.close()
+    return {"n": n, "readers": len(readers), "failures": failures}
 
 
 def ac11(n: int, place: Path) -> Outcome:

@@ -219,7 +219,6 @@ class Intake:
             return False
         finally:
             self._progress = None
-            self.answering.refresh()
         unread = {one.source: one.reason for one in result.unread}
         known = {record.id for record in self.answering.catalog.documents()}
         for upload in waiting:
