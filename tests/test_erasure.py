@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -118,3 +120,26 @@ def test_new_folders_are_on_the_disk_when_a_file_in_them_is(tmp_path: Path, monk
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
     with pytest.raises(FileExistsError):
         store.make_folder(tmp_path / "a" / "b" / "c.txt")
+
+
+def test_vectors_of_what_was_erased_are_erased_and_the_others_stay(project: Project) -> None:
+    cache = store.project_folder(project.root) / "cache" / "embeddings.sqlite"
+
+    def vectors() -> set[bytes]:
+        with closing(sqlite3.connect(cache)) as database:
+            return {row[0] for row in database.execute("SELECT vector FROM vectors")}
+
+    before = vectors()
+    (project.documents / "lamp.md").write_text("# Page\n\nA third page.\n", encoding="utf-8")
+    ingest_project(project)
+    assert vectors() > before and len(before) == 2
+    (project.documents / TWO).unlink()
+    erase(project, ONE)
+    gone = before - vectors()
+    assert len(vectors()) == 2 and len(gone) == 1
+    for path in store.project_folder(project.root).rglob("*"):
+        assert not path.is_file() or not any(vector in path.read_bytes() for vector in gone), path
+    for name in ("lamp.md", "other.md"):
+        (project.documents / name).unlink()
+        erase(project, name)
+    assert not cache.exists()

@@ -73,6 +73,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: Path) -> None:
+    """Bring a file's content to the disk, as it is."""
+    with Path(path).open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def write_bytes(path: Path, data: bytes) -> str:
     """Write a file whole or not at all, and return its SHA-256; `DiskFull` leaves the old content."""
     path = Path(path)

@@ -6,7 +6,6 @@ vectors that were computed.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import Damaged, DataMistake, Failed
 from tunewise.index import access, lexical, place
-from tunewise.index.vectors import VectorCache
+from tunewise.index.vectors import VectorCache, keep_only
 from tunewise.nouns import Chunk, to_json
-from tunewise.store import disk_errors, fingerprint, lock, sha256, sync_folder, write_json
+from tunewise.store import disk_errors, fingerprint, lock, sha256, sync_file, sync_folder, write_json
 
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
@@ -70,7 +69,8 @@ def build(
             catalog.switch(id)
         else:
             found = _build(catalog, folder, id, identity, chunks, embedder, progress, cache)
-        _drop_old(catalog, folder, found)
+        _drop_old(catalog, folder, found, lambda: keep_only(
+            _cache(folder, cache), embedder, [lexical.passage_text(chunk) for chunk in chunks]))
         return found
 
 
@@ -79,7 +79,7 @@ def _build(
     progress: Progress | None, cache: Path | None,
 ) -> Generation:
     tell = progress or (lambda phase, done, total: None)
-    vectors = VectorCache(Path(cache or folder) / "embeddings.sqlite", embedder)
+    vectors = VectorCache(_cache(folder, cache), embedder)
     aside = folder / f".building-{id}"
     try:
         with disk_errors(folder):
@@ -108,6 +108,10 @@ def _build(
     sync_folder(folder)
     catalog.add_generation(generation, [chunk.id for chunk in chunks])
     return generation
+
+
+def _cache(folder: Path, cache: Path | None) -> Path:
+    return Path(cache or folder) / "embeddings.sqlite"
 
 
 def _fingerprint(chunks: list[Chunk], embedder: Embedder) -> str:
@@ -198,8 +202,7 @@ def _hash_and_sync(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             continue
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(path)
         hashes[path.relative_to(folder).as_posix()] = sha256(path)
     for inner in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
         sync_folder(inner)
@@ -225,10 +228,17 @@ def _is_sound(folder: Path, generation: Generation) -> bool:
     return True
 
 
-def _drop_old(catalog: Catalog, folder: Path, current: Generation) -> None:
-    """Keep the current generation and the one before it; erase the rest, and what killed builds left."""
+def _drop_old(catalog: Catalog, folder: Path, current: Generation, forget: Callable[[], None]) -> None:
+    """Keep the current generation and the one before it; erase the rest, and what killed builds left.
+
+    `forget` is called when passages of a removed document go with them.
+    """
     others = [one for one in catalog.generations() if one.id != current.id]
-    before = [one.id for one in others if catalog.is_whole(one.id)][-1:]
+    whole = [one.id for one in others if catalog.is_whole(one.id)]
+    before = whole[-1:]
+    if len(whole) < len(others):
+        # Texts can be guessed from their vectors. First, so that a kill in between lets it be done again.
+        forget()
     catalog.drop_generations(one.id for one in others if one.id not in before)
     catalog.checkpoint()
     place.erase_all_but(folder, {current.id, *before})

@@ -86,6 +86,8 @@ def drop_empty_index(project: Project, catalog: Catalog) -> bool:
     """Erase the index files when no passage is left, for nothing is built then that would replace them."""
     if next(catalog.chunks(), None) is not None:
         return False
+    for suffix in ("", "-wal", "-shm"):
+        (project_folder(project.root) / "cache" / f"embeddings.sqlite{suffix}").unlink(missing_ok=True)
     if indexes_folder(project.root).is_dir():
         # Also what lies in object storage; where that is, is kept for the next ingest.
         erase_all_but(indexes_folder(project.root), ())
