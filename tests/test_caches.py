@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
+import pytest
 
 from sample_server import make_project, served
 from tunewise.jobs.answering import Answering, Asked
@@ -63,8 +64,10 @@ def test_a_generation_that_another_process_switched_to_answers_at_once(tmp_path:
     answering.close()
 
 
-def test_a_model_is_kept_by_its_name_and_adapter(tmp_path: Path) -> None:
+def test_a_model_is_kept_by_its_name_and_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make_project(tmp_path)
+    # One that can lie on a shared base, and one that cannot.
+    monkeypatch.setattr("tunewise.jobs.answering.can_share", lambda adapter: adapter.name == "a")
     loaded = []
 
     def load(name, adapters):

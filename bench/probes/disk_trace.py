@@ -22,6 +22,10 @@ _FINISHED = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|\?)(.*)$")
 _FD = re.compile(r"^(-?\d+|AT_FDCWD)<(.*?)>(?:\(deleted\))?$")
 
 
+SAID = b"said "
+"""Begins a line that a traced process writes to tell how far it is; its children have other things to say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """One change: `path` (and `to`, for rename and link) relative to the folder, "" is the folder itself."""
@@ -39,7 +43,7 @@ def available() -> bool:
 
 
 def record(arguments: Sequence[str], folder: Path, log: Path) -> list[Op]:
-    """Run `python ARGUMENTS…` and give what it did below `folder`; a line that it prints becomes an op "say"."""
+    """Run `python ARGUMENTS…` and give what it did below `folder`; lines that begin with `SAID` become ops "say"."""
     command = ["strace", "-f", "-y", "-xx", "-s", "100000000", "-qq", "-e", "signal=none", "-e", f"trace={_CALLS}",
                "-o", str(log), sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -129,8 +133,8 @@ def _op(call: str, arguments: list[str], result: int, root: Path, places: dict[i
             yield Op("truncate", path, offset=int(arguments[1]))
         return
     fd, path = int(match[1]), within(_plain(match[2]))
-    if call == "write" and fd == 1:
-        yield Op("say", "", data=_text(arguments[1]).strip())
+    if call == "write" and fd == 1 and (text := _text(arguments[1])).startswith(SAID):
+        yield Op("say", "", data=text.removeprefix(SAID).strip())
     if path is None or match[0].endswith("(deleted)"):
         return
     if call in ("fsync", "fdatasync"):

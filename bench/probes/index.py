@@ -19,7 +19,7 @@ from index_crash import cr1, cr6
 from index_disk import co1, df
 from index_points import cr2
 from index_power import cr3
-from index_tools import Outcome
+from index_tools import Outcome, ready_to_fork
 from index_writers import cc1, cc2, cc3, cc4, rp3
 
 from tunewise.machine import machine, versions
@@ -34,6 +34,7 @@ PROBES: dict[str, tuple[Callable[[int, Path], Outcome], int]] = {
 def run(name: str, n: int) -> Outcome:
     """One probe in a folder of its own, with the seconds that it took."""
     probe, _ = PROBES[name]
+    ready_to_fork()
     with tempfile.TemporaryDirectory(prefix="tunewise-probe-") as place:
         started = time.monotonic()
         found = probe(n, Path(place))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from index_tools import Outcome, bring, fill, fork, ready_to_fork, seen
+from index_tools import Outcome, bring, fill, fork, seen
 
 from tunewise.errors import TunewiseError
 from tunewise.jobs.check import check
@@ -92,7 +92,9 @@ def _delete(root: Path) -> dict[int, int]:
 
 
 def _same(root: Path) -> dict[int, int]:
-    return dict.fromkeys(range(_DOCUMENTS), 1)
+    after = dict.fromkeys(range(_DOCUMENTS), 1)
+    fill(root / "documents", after)
+    return after
 
 
 def _erase(root: Path) -> None:
@@ -114,13 +116,14 @@ WORKS: dict[str, tuple[bool, Callable[[Path], dict[int, int]], Callable[[Path], 
 
 def cr2(n: int, place: Path) -> Outcome:
     """Every fail point of ingest, update, deletion, erasure and switch (or n of them, evenly): all recover."""
-    ready_to_fork()
     points: list[tuple[str, int]] = []
     known: dict[str, tuple[dict[int, int], dict[int, int]]] = {}
+    for again in (False, True):
+        _life_before(place / f"before-{again}", again=again)
     for work, (again, prepare, call) in WORKS.items():
         root = place / work
-        before = _life_before(root, again=again)
-        known[work] = (before, prepare(root))
+        shutil.copytree(place / f"before-{again}", root)
+        known[work] = (dict.fromkeys(range(_DOCUMENTS), 1) if again else {}, prepare(root))
 
         def count(root: Path = root, call: Callable[[Path], Any] = call) -> int:
             made = Points().set()
@@ -155,16 +158,13 @@ def cr2(n: int, place: Path) -> Outcome:
             "slowest_recovery_seconds": round(slowest, 1)}
 
 
-def _life_before(root: Path, *, again: bool) -> dict[int, int]:
-    """A project with two generations, or with nothing ingested; what is known of it."""
+def _life_before(root: Path, *, again: bool) -> None:
+    """A project with two generations, or with nothing ingested."""
     (root / "documents").mkdir(parents=True)
     (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n')
-    if not again:
-        return {}
-    for version in (0, 1):
+    for version in (0, 1) if again else ():
         fill(root / "documents", dict.fromkeys(range(_DOCUMENTS), version))
         fork(lambda: bring(root))
-    return dict.fromkeys(range(_DOCUMENTS), 1)
 
 
 def _recovered(root: Path, before: dict[int, int], after: dict[int, int]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 import disk_trace
 from disk_model import Disk
 from disk_trace import Op
-from index_tools import Outcome, bring, fill, fork, ready_to_fork, seen
+from index_tools import Outcome, bring, fill, fork, seen
 
 from tunewise.errors import Damaged
 from tunewise.index import Index
@@ -57,7 +57,7 @@ def live(root: Path) -> None:
             switch(project, next(one.id for one in kept if one.id != current))
         else:
             bring(root)
-        os.write(1, b"%d\n" % number)
+        os.write(1, disk_trace.SAID + b"%d\n" % number)
 
 
 # What came through of what was not synced: (share of the names, share of the writes).
@@ -75,12 +75,11 @@ def cr3(n: int, place: Path) -> Outcome:
     ops = disk_trace.record([__file__, str(root)], root, place / "trace")
     (place / "trace").unlink()
     assert sum(op.kind == "say" for op in ops) == len(STAGES) - 1, "a step is missing"
-    ready_to_fork()
     found = _replay(ops, root, n, place / "states", recovered=5)
     # The same life on a disk that was never told to sync: this probe must find what that loses.
     control = _replay([op for op in ops if op.kind != "sync"], root, max(6, n // 20), place / "control", recovered=0)
     kinds = {kind: sum(op.kind == kind for op in ops) for kind in ("write", "sync", "rename", "unlink", "create")}
-    return {**found, **kinds, "states_that_lose_without_any_fsync": f"{len(control['failures'])} of {control['n']}"}
+    return {**found, **kinds, "states_that_lose_without_any_fsync": f"{control['bad_states']} of {control['n']}"}
 
 
 def _replay(ops: list[Op], root: Path, n: int, place: Path, *, recovered: int) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def _replay(ops: list[Op], root: Path, n: int, place: Path, *, recovered: int) -
     disk.follow(Op("sync", ""))
     cuts = sorted(1 + k % len(ops) if n >= len(ops) else chance.randint(1, len(ops)) for k in range(n))
     failures: list[str] = []
-    counts = {"refused": 0, "recovered": 0, "slowest_recovery_seconds": 0.0, "erased_text_came_back": 0}
+    counts = {"bad_states": 0, "refused": 0, "recovered": 0, "slowest_recovery_seconds": 0.0, "erased_text_came_back": 0}
     followed = said = 0
     for number, cut in enumerate(cuts):
         for op in ops[followed:cut]:
@@ -118,7 +117,9 @@ def _replay(ops: list[Op], root: Path, n: int, place: Path, *, recovered: int) -
         if seen_state is None:
             failures.append(f"{where}: it hung")
             continue
-        failures += [f"{where}: {one}" for one in seen_state.pop("failures")]
+        faults = seen_state.pop("failures")
+        counts["bad_states"] += bool(faults)
+        failures += [f"{where}: {one}" for one in faults]
         for name, value in seen_state.items():
             counts[name] = max(counts[name], value) if name.startswith("slowest") else counts[name] + value
     return {"n": n, "failures": failures, **counts}

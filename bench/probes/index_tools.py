@@ -25,7 +25,7 @@ def fork(call: Callable[[], Any], *, kill_after: float | None = None, gone: bool
 
     `gone`: None too when it ended by itself without an answer.
 
-    LanceDB keeps a thread from its import on: this process does not import it (see `ready_to_fork`), every child does.
+    This process imports LanceDB (see `ready_to_fork`) and never calls it: only its children do.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -59,7 +59,7 @@ def fork(call: Callable[[], Any], *, kill_after: float | None = None, gone: bool
 
 
 def ready_to_fork() -> None:
-    """Import LanceDB here, once, so that no child has to: for probes with many short ones.
+    """Import LanceDB here, once, so that no child has to: two seconds each.
 
     It starts its one Python thread anew in a forked child; what runs in Rust was not started yet.
     """
