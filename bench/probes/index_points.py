@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from index_tools import Outcome, bring, fill, fork, seen
+from index_tools import Outcome, bring, copied, fill, fork, seen
 
 from tunewise.errors import TunewiseError
 from tunewise.jobs.check import check
@@ -122,7 +122,7 @@ def cr2(n: int, place: Path) -> Outcome:
         _life_before(place / f"before-{again}", again=again)
     for work, (again, prepare, call) in WORKS.items():
         root = place / work
-        shutil.copytree(place / f"before-{again}", root)
+        copied(place / f"before-{again}", root)
         known[work] = (dict.fromkeys(range(_DOCUMENTS), 1) if again else {}, prepare(root))
 
         def count(root: Path = root, call: Callable[[Path], Any] = call) -> int:
@@ -130,7 +130,7 @@ def cr2(n: int, place: Path) -> Outcome:
             call(root)
             return made.count
 
-        shutil.copytree(root, place / "dry")
+        copied(root, place / "dry")
         total = fork(lambda: count(place / "dry"))
         shutil.rmtree(place / "dry")
         points += [(work, number) for number in range(1, total + 1)]
@@ -139,7 +139,7 @@ def cr2(n: int, place: Path) -> Outcome:
     died, slowest = 0, 0.0
     for work, number in chosen:
         root = place / "trial"
-        shutil.copytree(place / work, root)
+        copied(place / work, root)
 
         def run(number: int = number, work: str = work, root: Path = root) -> str:
             Points(number).set()

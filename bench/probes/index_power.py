@@ -90,7 +90,8 @@ def _replay(ops: list[Op], root: Path, n: int, place: Path, *, recovered: int) -
     disk.follow(Op("sync", ""))
     cuts = sorted(1 + k % len(ops) if n >= len(ops) else chance.randint(1, len(ops)) for k in range(n))
     failures: list[str] = []
-    counts = {"bad_states": 0, "refused": 0, "recovered": 0, "slowest_recovery_seconds": 0.0, "erased_text_came_back": 0}
+    counts: dict[str, float] = dict.fromkeys(
+        ("bad_states", "refused", "recovered", "slowest_recovery_seconds", "erased_text_came_back"), 0)
     followed = said = 0
     for number, cut in enumerate(cuts):
         for op in ops[followed:cut]:

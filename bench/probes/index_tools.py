@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import threading
 import warnings
@@ -89,8 +90,19 @@ def fill(folder: Path, versions_of: dict[int, int]) -> None:
         path = folder / f"{number}.md"
         text = text_of(number, version)
         if not path.is_file() or path.read_text() != text:
+            # A new file: the old one may have another name elsewhere (`copied`).
+            path.unlink(missing_ok=True)
             path.write_text(text)
             os.utime(path, (1_600_000_000 + version, 1_600_000_000 + version))
+
+
+def copied(root: Path, target: Path) -> None:
+    """A project's copy; its documents are the same files, so that they are known as unchanged."""
+    target.mkdir()
+    shutil.copytree(root / "documents", target / "documents", copy_function=os.link)
+    for path in root.iterdir():
+        if path.name != "documents":
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, target / path.name)
 
 
 def bring(root: Path) -> list[str]:
