@@ -27,7 +27,7 @@ def test_one_question_of_readers_with_other_groups_in_one_batch_and_one_after_th
     for asked in ("How many spoons of saffron go in?", "On which day does the payroll close?"):
         # Each reader after each other one, and all together: nothing is left of whoever asked before.
         for order in (READERS, READERS[::-1]):
-            for name in ("rag", "zero-shot", "few-shot"):
+            for name in ("rag", "few-shot"):
                 approach = answering.choose(name, None)
                 together = answering.answer(approach, [Asked(asked, groups) for groups in order])
                 for groups, batched in zip(order, together, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,9 +54,23 @@ def test_a_power_loss_keeps_what_was_synced(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_sample() -> None:
-    figures = sample(0.01, "CC1", "CC3", "CO1", "AC11", "AC12", "RP3")
+    figures = sample(0.01, "CC1", "CC3", "CO1", "AC6", "AC11", "AC12", "RP3")
     assert {name: found["failures"] for name, found in figures.items()} == dict.fromkeys(figures, [])
     assert all(found["n"] >= 1 for found in figures.values())
+
+
+def test_fail_points_sample() -> None:
+    found = sample(0.0003, "CR2")["CR2"]
+    assert found["failures"] == [] and found["n"] == found["died"] == 3 and found["points"] > 500
+    assert found["slowest_recovery_seconds"] < 10
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace, which records what is written, is not installed")
+def test_power_loss_sample() -> None:
+    found = sample(0.004, "CR3")["CR3"]
+    assert found["failures"] == [] and found["n"] == 12
+    # Without any fsync the same life loses something: the probe can see it.
+    assert not found["states_that_lose_without_any_fsync"].startswith("0 ")
 
 
 @pytest.mark.slow

@@ -75,9 +75,9 @@ def cr3(n: int, place: Path) -> Outcome:
     ops = disk_trace.record([__file__, str(root)], root, place / "trace")
     (place / "trace").unlink()
     assert sum(op.kind == "say" for op in ops) == len(STAGES) - 1, "a step is missing"
-    found = _replay(ops, root, n, place / "states", recovered=5)
+    found = _replay(ops, root, n, place / "states", recovered=10)
     # The same life on a disk that was never told to sync: this probe must find what that loses.
-    control = _replay([op for op in ops if op.kind != "sync"], root, max(6, n // 20), place / "control", recovered=0)
+    control = _replay([op for op in ops if op.kind != "sync"], root, max(3, n // 30), place / "control", recovered=0)
     kinds = {kind: sum(op.kind == kind for op in ops) for kind in ("write", "sync", "rename", "unlink", "create")}
     return {**found, **kinds, "states_that_lose_without_any_fsync": f"{control['bad_states']} of {control['n']}"}
 
