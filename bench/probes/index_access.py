@@ -23,7 +23,6 @@ from tunewise.jobs.search import generations, search, switch
 from tunewise.project import load_project
 from tunewise.store import project_folder
 
-
 _FILTER = re.compile(r"array_has_any\(access, \['\*'(, '[0-9a-f]{32}')*\]\)")
 """All that a reader's filter can be, whatever their groups are named."""
 
