@@ -44,8 +44,8 @@ def available() -> bool:
 
 def record(arguments: Sequence[str], folder: Path, log: Path) -> list[Op]:
     """Run `python ARGUMENTS…` and give what it did below `folder`; lines that begin with `SAID` become ops "say"."""
-    command = ["strace", "-f", "-y", "-xx", "-s", "100000000", "-qq", "-e", "signal=none", "-e", f"trace={_CALLS}",
-               "-o", str(log), sys.executable, *arguments]
+    command = ["strace", "-f", "--seccomp-bpf", "-y", "-xx", "-s", "100000000", "-qq", "-e", "signal=none",
+               "-e", f"trace={_CALLS}", "-o", str(log), sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the traced process failed: {done.stderr[-2000:]}")
