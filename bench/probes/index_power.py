@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ STAGES: list[dict[int, int]] = [
 """{document: version} after each step: ingest, update, deletion, erasure, update, switch to the generation before."""
 _ERASURE, _SWITCH = 4, 6
 _SECTOR = 512
+_TOGETHER = 50
+"""States that one child looks at."""
 
 
 def live(root: Path) -> None:
@@ -82,48 +84,69 @@ def cr3(n: int, place: Path) -> Outcome:
     return {**found, **kinds, "states_that_lose_without_any_fsync": f"{control['bad_states']} of {control['n']}"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A power loss after so many operations; `whole`: an ingest follows."""
+
+    after: int
+    loss: str
+    whole: bool
+    seed: int
+
+
 def _replay(ops: list[Op], root: Path, n: int, place: Path, *, recovered: int) -> dict[str, Any]:
     """n states of a life; each `recovered`-th is brought up by an ingest, too."""
     chance = random.Random(3)
     disk = Disk(always=("documents",))
     disk.follow(Op("mkdir", "documents"))
     disk.follow(Op("sync", ""))
-    cuts = sorted(1 + k % len(ops) if n >= len(ops) else chance.randint(1, len(ops)) for k in range(n))
+    places = sorted(1 + k % len(ops) if n >= len(ops) else chance.randint(1, len(ops)) for k in range(n))
+    # Cut at the same moment more than once, each time another loss.
+    cuts = [_Cut(after, list(_LOSSES)[(number + after) % len(_LOSSES)], bool(recovered) and number % recovered == 0,
+                 chance.randrange(1 << 30)) for number, after in enumerate(places)]
     failures: list[str] = []
     counts: dict[str, float] = dict.fromkeys(
         ("bad_states", "refused", "recovered", "slowest_recovery_seconds", "erased_text_came_back"), 0)
-    followed = said = 0
-    for number, cut in enumerate(cuts):
-        for op in ops[followed:cut]:
+    followed = 0
+    for start in range(0, n, _TOGETHER):
+        part = cuts[start : start + _TOGETHER]
+        found = fork(lambda part=part, followed=followed: _look(disk, ops, followed, part, place), kill_after=600)
+        shutil.rmtree(place, ignore_errors=True)
+        for op in ops[followed : part[-1].after]:
             disk.follow(op)
-            said += op.kind == "say"
-        followed = cut
-        # At the same moment more than once: each time another loss.
-        loss = list(_LOSSES)[(number + cut) % len(_LOSSES)]
-        whole = bool(recovered) and number % recovered == 0
-        seed = chance.randrange(1 << 30)
-
-        def look(said: int = said, loss: str = loss, whole: bool = whole, seed: int = seed) -> dict[str, Any]:
-            folder = place / "state"
-            folder.mkdir(parents=True)
-            some = random.Random(seed)
-            names, data = _LOSSES[loss]
-            disk.write(folder, _through(some, names), _through(some, data, torn=loss in ("half", "most")))
-            (folder / "tunewise.toml").write_text('[project]\nembedder = "hash"\n')
-            return _state(folder, said, whole=whole)
-
-        seen_state = fork(look, kill_after=120)
-        where = f"after {said} steps, operation {cut} of {len(ops)} ({ops[cut - 1].kind} {ops[cut - 1].path}), {loss}"
-        shutil.rmtree(place / "state")
-        if seen_state is None:
-            failures.append(f"{where}: it hung")
-            continue
-        faults = seen_state.pop("failures")
-        counts["bad_states"] += bool(faults)
-        failures += [f"{where}: {one}" for one in faults]
-        for name, value in seen_state.items():
-            counts[name] = max(counts[name], value) if name.startswith("slowest") else counts[name] + value
+        followed = part[-1].after
+        if found is None:
+            failures.append(f"the states after operations {part[0].after} to {followed}: it hung")
+        for one in found or ():
+            faults = one.pop("failures")
+            counts["bad_states"] += bool(faults)
+            failures += faults
+            for name, value in one.items():
+                counts[name] = max(counts[name], value) if name.startswith("slowest") else counts[name] + value
     return {"n": n, "failures": failures, **counts}
+
+
+def _look(disk: Disk, ops: list[Op], followed: int, cuts: list[_Cut], place: Path) -> list[dict[str, Any]]:
+    """What is found in the states after some cuts, in a process of its own."""
+    results = []
+    for cut in cuts:
+        for op in ops[followed : cut.after]:
+            disk.follow(op)
+        followed = cut.after
+        said = sum(op.kind == "say" for op in ops[:followed])
+        folder = place / str(len(results))
+        folder.mkdir(parents=True)
+        some = random.Random(cut.seed)
+        names, data = _LOSSES[cut.loss]
+        disk.write(folder, _through(some, names), _through(some, data, torn=cut.loss in ("half", "most")))
+        (folder / "tunewise.toml").write_text('[project]\nembedder = "hash"\n')
+        found = _state(folder, said, whole=cut.whole)
+        last = ops[followed - 1]
+        where = f"after {said} steps, operation {followed} of {len(ops)} ({last.kind} {last.path}), {cut.loss}"
+        found["failures"] = [f"{where}: {one}" for one in found["failures"]]
+        results.append(found)
+        shutil.rmtree(folder)
+    return results
 
 
 def _through(chance: random.Random, share: float, *, torn: bool = False) -> Callable[[list], list]:
