@@ -245,13 +245,13 @@ def test_an_upload_goes_into_the_index_where_the_project_has_it(project, monkeyp
     from dataclasses import replace
     from types import SimpleNamespace
 
+    from tunewise.jobs import ingest as job
     from tunewise.server import intake
 
     given = []
     monkeypatch.setattr(
-        intake, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
-    answering = SimpleNamespace(
-        embedder=lambda: None, refresh=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
+        job, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
+    answering = SimpleNamespace(embedder=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
     for index in (None, "s3://bucket/index"):
         one = SimpleNamespace(
             state=SimpleNamespace(uploads=lambda states: ()), project=replace(project, index=index),
