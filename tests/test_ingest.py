@@ -222,14 +222,15 @@ def deadly(owner, name, before):
 
 owner = {"put_all": catalog.Catalog, "remove": catalog.Catalog, "add_generation": catalog.Catalog,
          "drop_generations": catalog.Catalog, "missing": vectors.VectorCache, "_write_table": generation,
-         "_hash_and_sync": generation, "write_json": generation, "_sync": generation}[point.lstrip("<")]
+         "_hash_and_sync": generation, "write_json": generation, "sync_folder": generation}[point.lstrip("<")]
 deadly(owner, point.lstrip("<"), point.startswith("<"))
 job.ingest(Path(sys.argv[1]), project=Path(sys.argv[2]), embedder="hash")
 """
 
 
 _POINTS = ("put_all 2", "<_hash_and_sync 1", "<add_generation 1", "drop_generations 1")
-_MORE_POINTS = ("put_all 1", "remove 1", "missing 1", "_write_table 1", "write_json 1", "<_sync 1", "add_generation 1")
+_MORE_POINTS = ("put_all 1", "remove 1", "missing 1", "_write_table 1", "write_json 1", "<sync_folder 1",
+                "add_generation 1")
 
 
 @pytest.mark.parametrize("point", [*_POINTS, *(pytest.param(point, marks=pytest.mark.slow) for point in _MORE_POINTS)])

@@ -263,8 +263,7 @@ def test_an_upload_goes_into_the_index_where_the_project_has_it(project, monkeyp
     given = []
     monkeypatch.setattr(
         job, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
-    answering = SimpleNamespace(
-        embedder=lambda: None, refresh=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
+    answering = SimpleNamespace(embedder=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
     for index in (None, "s3://bucket/index"):
         one = SimpleNamespace(
             state=SimpleNamespace(uploads=lambda states: ()), project=replace(project, index=index),

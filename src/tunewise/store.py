@@ -54,6 +54,17 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it; after a power loss it is still there."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        sync_folder(one.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's names to the disk: what was written to it, or taken out of it, is so after a power loss."""
     handle = os.open(folder, os.O_RDONLY)
@@ -63,11 +74,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: Path) -> None:
+    """Bring a file's content to the disk, as it is."""
+    with Path(path).open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def write_bytes(path: Path, data: bytes) -> str:
     """Write a file whole or not at all, and return its SHA-256; `DiskFull` leaves the old content."""
     path = Path(path)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         aside = Path(name)
         try:
@@ -126,7 +143,7 @@ def append_jsonl(path: Path, value: Any, *, sync: bool = True) -> None:
     path = Path(path)
     line = (json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n").encode()
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         new = not path.exists()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -179,7 +196,7 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     `wait`: a second waits until the first is done, for what takes a moment only.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

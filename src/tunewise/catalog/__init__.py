@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.catalog.rows import (
@@ -31,6 +32,7 @@ from tunewise.catalog.seals import check_access, check_text, seal_chunk
 from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
+from tunewise.store import make_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,9 +53,7 @@ class Catalog:
         self._writing = threading.Lock()
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-            from pathlib import Path
-
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(parsed.database).parent)
         self._engine = sa.create_engine(parsed)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", prepare_sqlite)

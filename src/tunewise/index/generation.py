@@ -6,7 +6,6 @@ vectors that were computed.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import Damaged, DataMistake, Failed
 from tunewise.index import access, lexical, place
-from tunewise.index.vectors import FILE, VectorCache
+from tunewise.index.vectors import FILE, VectorCache, keep_only
 from tunewise.nouns import Chunk, to_json
-from tunewise.store import disk_errors, fingerprint, lock, sha256, write_json
+from tunewise.store import disk_errors, fingerprint, lock, sha256, sync_file, sync_folder, write_json
 
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
@@ -72,7 +71,8 @@ def build(
             catalog.switch(id)
         else:
             found = _build(catalog, folder, id, identity, chunks, embedder, progress, cache)
-        _drop_old(catalog, folder, found)
+        _drop_old(catalog, folder, found, lambda: keep_only(
+            _cache(folder, cache), embedder, [lexical.passage_text(chunk) for chunk in chunks]))
         return found
 
 
@@ -81,7 +81,7 @@ def _build(
     progress: Progress | None, cache: Path | None,
 ) -> Generation:
     tell = progress or (lambda phase, done, total: None)
-    vectors = VectorCache(Path(cache or folder) / FILE, embedder)
+    vectors = VectorCache(_cache(folder, cache), embedder)
     aside = folder / f".building-{id}"
     try:
         with disk_errors(folder):
@@ -107,9 +107,13 @@ def _build(
     manifest = write_json(aside / place.MANIFEST, {**content, "row": to_json(generation)})
     generation = replace(generation, manifest=manifest)
     place.publish(aside, folder, id)
-    _sync(folder)
+    sync_folder(folder)
     catalog.add_generation(generation, [chunk.id for chunk in chunks])
     return generation
+
+
+def _cache(folder: Path, cache: Path | None) -> Path:
+    return Path(cache or folder) / FILE
 
 
 def _fingerprint(chunks: list[Chunk], embedder: Embedder) -> str:
@@ -202,8 +206,7 @@ def _hash_and_sync(folder: Path) -> dict[str, str]:
     from concurrent.futures import ThreadPoolExecutor
 
     def one(path: Path) -> str:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(path)
         return sha256(path)
 
     found = sorted(folder.rglob("*"))
@@ -211,17 +214,9 @@ def _hash_and_sync(folder: Path) -> dict[str, str]:
     # A disk brings many files down together about as fast as one; whoever waits for each in turn waits for all.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         hashes = dict(zip((path.relative_to(folder).as_posix() for path in files), pool.map(one, files), strict=True))
-        for _ in pool.map(_sync, [folder, *(path for path in found if path.is_dir())]):
+        for _ in pool.map(sync_folder, [folder, *(path for path in found if path.is_dir())]):
             pass
     return hashes
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def check_files(folder: Path, generation: Generation, *, deep: bool = False) -> None:
@@ -243,10 +238,17 @@ def _is_sound(folder: Path, generation: Generation) -> bool:
     return True
 
 
-def _drop_old(catalog: Catalog, folder: Path, current: Generation) -> None:
-    """Keep the current generation and the one before it; erase the rest, and what killed builds left."""
+def _drop_old(catalog: Catalog, folder: Path, current: Generation, forget: Callable[[], None]) -> None:
+    """Keep the current generation and the one before it; erase the rest, and what killed builds left.
+
+    `forget` is called when passages of a removed document go with them.
+    """
     others = [one for one in catalog.generations() if one.id != current.id]
-    before = [one.id for one in others if catalog.is_whole(one.id)][-1:]
+    whole = [one.id for one in others if catalog.is_whole(one.id)]
+    before = whole[-1:]
+    if len(whole) < len(others):
+        # Texts can be guessed from their vectors. First, so that a kill in between lets it be done again.
+        forget()
     catalog.drop_generations(one.id for one in others if one.id not in before)
     catalog.checkpoint()
     place.erase_all_but(folder, {current.id, *before})

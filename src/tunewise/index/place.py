@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import ConfigMistake, Damaged, Failed
-from tunewise.store import read_json, sha256, write_json
+from tunewise.store import read_json, sha256, sync_folder, write_json
 
 MANIFEST = "manifest.json"
 _LOCATION = "location.json"
@@ -104,6 +104,8 @@ def erase_all_but(folder: Path, keep: Collection[str]) -> None:
     for path in Path(folder).iterdir():
         if path.is_dir() and (path.name not in keep or location(folder)):
             shutil.rmtree(path)
+    # What was erased must not come back with a power loss.
+    sync_folder(Path(folder))
     if uri := location(folder):
         from pyarrow import fs
 

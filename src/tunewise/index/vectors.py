@@ -36,6 +36,15 @@ def damaged_vectors(path: Path) -> int:
     return bad
 
 
+def keep_only(path: Path, embedder: Embedder, texts: Sequence[str]) -> None:
+    """Erase all vectors but those of these texts by this embedder, from the file and its log too."""
+    cache = VectorCache(path, embedder)
+    try:
+        cache.keep_only(texts)
+    finally:
+        cache.close()
+
+
 def _failed(error: sqlite3.OperationalError) -> Failed:
     if "full" in str(error) or "disk I/O" in str(error) or "unable to open" in str(error):
         return DiskFull("no space left for the cache of embeddings", tip="free some and repeat")
@@ -63,6 +72,7 @@ class VectorCache:
         self._db = sqlite3.connect(path, timeout=30)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA secure_delete=ON")
         columns = "key BLOB PRIMARY KEY, vector BLOB, crc INT"
         self._db.execute(f"CREATE TABLE IF NOT EXISTS vectors ({columns}) WITHOUT ROWID")
 
@@ -106,6 +116,17 @@ class VectorCache:
             except sqlite3.OperationalError as error:
                 raise _failed(error) from error
             yield start + len(part)
+
+    def keep_only(self, texts: Sequence[str]) -> None:
+        """Erase every vector but those of these texts, for good."""
+        try:
+            with self._db:
+                self._db.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY)")
+                self._db.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((self._key(text),) for text in texts))
+                self._db.execute("DELETE FROM vectors WHERE key NOT IN (SELECT key FROM kept)")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            raise _failed(error) from error
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts that were added, float32 of shape (len(texts), dimension)."""

@@ -8,7 +8,6 @@ the project's owner. Every method may be called from any thread and blocks.
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 Groups = tuple[str, ...] | None
 _OWNER = "\0owner"
 """Stands in Question.groups for the owner. Without it a question sees public documents only: no slip opens more."""
-FRESH = 1.0
 MODELS = 3
 """Copies of weights kept in memory: a base with all adapters that share it is one."""
 
@@ -97,7 +95,6 @@ class Answering:
         self._opening = threading.RLock()
         self._loading = threading.RLock()
         self._books: Library | None = None
-        self._looked = -FRESH
         self._embedder: Embedder | None = None
         self._copies: OrderedDict[str, dict[str, Model]] = OrderedDict()
         self._settled: dict[tuple[object, ...], Retrieval] = {}
@@ -127,19 +124,14 @@ class Answering:
     def books(self) -> Library:
         """The library at the current index generation; `DataMistake` while nothing was ingested."""
         with self._opening:
-            if self._books is None or time.monotonic() - self._looked > FRESH:
-                current = self._catalog.current()
-                if current is None:
-                    raise DataMistake("no documents were ingested yet", tip="upload some, or: tunewise ingest")
-                if self._books is None or self._books.index.generation.id != current.id:
-                    index = Index(self._catalog, indexes_folder(self.project.root))
-                    self._books = Library(self._catalog, index, self.embedder(), project_folder(self.project.root))
-                self._looked = time.monotonic()
+            # Asked each time: another process may have switched, and nobody gets what was there before.
+            current = self._catalog.current()
+            if current is None:
+                raise DataMistake("no documents were ingested yet", tip="upload some, or: tunewise ingest")
+            if self._books is None or self._books.index.generation.id != current.id:
+                index = Index(self._catalog, indexes_folder(self.project.root))
+                self._books = Library(self._catalog, index, self.embedder(), project_folder(self.project.root))
             return self._books
-
-    def refresh(self) -> None:
-        """Look at the catalog's current generation at the next question, not only after a second."""
-        self._looked = -FRESH
 
     def documents(self, groups: Groups) -> list[DocumentRecord]:
         """The documents that a reader may see."""

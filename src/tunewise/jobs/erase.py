@@ -14,10 +14,11 @@ from tunewise.embeddings import load_embedder
 from tunewise.errors import DataMistake
 from tunewise.index import build
 from tunewise.index.place import erase_all_but
+from tunewise.jobs.files import files_of
 from tunewise.jobs.ingest import indexes_folder
 from tunewise.jobs.search import ingested
 from tunewise.jobs.watermark import leave
-from tunewise.store import lock, project_folder, read_json, recover_jsonl
+from tunewise.store import lock, project_folder, read_json, recover_jsonl, sync_folder
 
 if TYPE_CHECKING:
     from tunewise.catalog import Catalog
@@ -39,7 +40,7 @@ def erase(project: Project, document: str) -> EraseResult:
     `DataMistake` when there is no such document, or when its file still lies among the documents.
     """
     home = project_folder(project.root)
-    if (project.documents / document).is_file():
+    if files_of(project.documents, document):
         raise DataMistake(
             f"{document} still lies in {project.documents}: the next ingest would bring it back",
             tip="delete or move the file, then run the same command",
@@ -74,6 +75,10 @@ def purge(project: Project, document: str) -> tuple[str, ...]:
     for file in sorted((home / "rating").glob("*.json")):
         if any(document in pair["documents"] for pair in read_json(file)["pairs"]):
             file.unlink()
+    # What was erased must not come back with a power loss.
+    for folder in (home / "runs", home / "rating", home):
+        if folder.is_dir():
+            sync_folder(folder)
     return tuple(runs)
 
 
@@ -81,6 +86,8 @@ def drop_empty_index(project: Project, catalog: Catalog) -> bool:
     """Erase the index files when no passage is left, for nothing is built then that would replace them."""
     if next(catalog.chunks(), None) is not None:
         return False
+    for suffix in ("", "-wal", "-shm"):
+        (project_folder(project.root) / "cache" / f"embeddings.sqlite{suffix}").unlink(missing_ok=True)
     if indexes_folder(project.root).is_dir():
         # Also what lies in object storage; where that is, is kept for the next ingest.
         erase_all_but(indexes_folder(project.root), ())

@@ -1,4 +1,5 @@
-"""Which files of a folder are as they were at the last ingest, by size and time of modification, as rsync tells it.
+"""Which files of a folder are as they were at the last ingest, by size and time of modification, as rsync tells it;
+and which files a document is.
 
 Knows nothing about what is in them.
 """
@@ -7,13 +8,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tunewise.errors import Damaged
+from tunewise.jobs.groups import nfc
 from tunewise.store import read_json, write_json
 
 _RACY = 2.0
 """Seconds: a file written just before it was read may be written again without another time; it is read once more."""
+
+
+def files_of(folder: Path, id: str) -> list[Path]:
+    """The files below a folder that are this document, however the disk writes their names ("é" in one part or two).
+
+    Links to folders are not followed; an id that leads out of the folder names none.
+    """
+    places = [Path(folder)]
+    for part in PurePosixPath(id).parts:
+        places = [
+            path for place in places if place.is_dir() and not (place.is_symlink() and place != folder)
+            for path in place.iterdir() if nfc(path.name) == part
+        ]
+    return sorted(path for path in places if path.is_symlink() or path.is_file())
 
 
 class SeenFiles:

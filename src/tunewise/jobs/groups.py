@@ -46,7 +46,7 @@ class AccessRules:
             groups = self.folders.get("/".join(parts[:depth]), groups)
         groups = self.files.get(id, groups)
         for pattern, named in (self.globs or {}).items():
-            if fnmatchcase(id, _nfc(pattern)):
+            if fnmatchcase(id, nfc(pattern)):
                 groups = named
         if groups is None:
             groups = own if before is None else before
@@ -56,7 +56,7 @@ class AccessRules:
         """A remark for each rule, of whatever kind, that matches no document."""
         known = set(ids)
         idle = [
-            pattern for pattern in self.globs or {} if not any(fnmatchcase(id, _nfc(pattern)) for id in known)
+            pattern for pattern in self.globs or {} if not any(fnmatchcase(id, nfc(pattern)) for id in known)
         ]
         idle += [
             f"{place}/{SIDECAR}" if place else SIDECAR for place in self.folders
@@ -88,7 +88,7 @@ def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> Acces
             continue
         path = Path(where) / SIDECAR
         place = Path(where).relative_to(folder).as_posix()
-        place = "" if place == "." else _nfc(place)
+        place = "" if place == "." else nfc(place)
         try:
             value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -100,14 +100,14 @@ def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> Acces
             _keep(folders, place, value["groups"], f"{path}: groups", faults)
         table = value.get("files", {})
         for name, named in table.items() if isinstance(table, dict) else ():
-            _keep(files, _nfc(f"{place}/{name}" if place else name), named, f"{path}: {name}", faults)
+            _keep(files, nfc(f"{place}/{name}" if place else name), named, f"{path}: {name}", faults)
     if faults:
         raise DataMistake(f"{len(faults)} fault(s) in {SIDECAR} files: {faults[0]}",
                           tip='groups = ["hr"], and [files] with "pay.md" = ["board"]', faults=tuple(faults))
     return AccessRules(globs, folders, files)
 
 
-def _nfc(name: str) -> str:
+def nfc(name: str) -> str:
     """A name as document ids are written: macOS and some archives store accents and kana in two parts."""
     return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunewise.catalog import Catalog
 from tunewise.errors import Damaged
-from tunewise.store import read_json, sha256, write_json
+from tunewise.store import read_json, sha256, sync_file, write_json
 
 
 def leave(catalog: Catalog, home: Path) -> None:
@@ -17,6 +17,9 @@ def leave(catalog: Catalog, home: Path) -> None:
     catalog.checkpoint()
     file, mark = home / "catalog.sqlite", home / "catalog.json"
     log = Path(f"{file}-wal")
+    if log.is_file():
+        # SQLite does not sync the end of its log: what was erased would come back with a power loss.
+        sync_file(log)
     if not file.is_file() or (log.is_file() and log.stat().st_size):
         mark.unlink(missing_ok=True)
         return

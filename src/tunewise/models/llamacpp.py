@@ -97,7 +97,9 @@ class LlamaCpp:
     def _one(self, messages: list[dict[str, str]], decoding: Decoding, listener: Listener | None) -> Generated:
         body = {
             "messages": messages, "max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature,
-            "seed": decoding.seed, "stream": True, "cache_prompt": True,
+            "seed": decoding.seed, "stream": True,
+            # A beginning kept from an earlier question may be another reader's: how soon an answer begins would tell.
+            "cache_prompt": False,
             "stream_options": {"include_usage": True},
         }
         start = time.perf_counter()

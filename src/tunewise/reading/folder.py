@@ -159,6 +159,7 @@ def _list(root: Path) -> tuple[list[tuple[str, Path]], list[Unread]]:
     home = root.resolve()
     wanted: list[tuple[str, Path]] = []
     unread: list[Unread] = []
+    ids: set[str] = set()
 
     def failed(error: OSError) -> None:
         name = Path(error.filename or root)
@@ -180,8 +181,11 @@ def _list(root: Path) -> tuple[list[tuple[str, Path]], list[Unread]]:
                 continue
             if reason := _refused(path, home):
                 unread.append(Unread(_id(path, root), reason))
+            elif (id := _id(path, root)) in ids:
+                unread.append(Unread(id, "another file has this name too, its accents written in another way"))
             else:
-                wanted.append((_id(path, root), path))
+                ids.add(id)
+                wanted.append((id, path))
     return wanted, unread
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from tunewise.errors import DataMistake, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
 from tunewise.jobs.erase import drop_empty_index, purge
+from tunewise.jobs.files import files_of
 from tunewise.jobs.groups import assign_groups
 from tunewise.jobs.ingest import ingest_project
 from tunewise.reading import SUFFIXES
@@ -103,6 +104,10 @@ class Intake:
             path = self._path(id)
             assign_groups(self.project.root, id, chosen)
             digest = write_bytes(path, data)
+            for other in files_of(self.project.documents.resolve(), id):
+                # The same name as another system wrote it is the version before.
+                if not other.samefile(path):
+                    other.unlink()
             made = Upload(
                 id=secrets.token_hex(12), name=clean, document=id, state="waiting", reason="", groups=chosen,
                 size=len(data), sha256=digest, principal=asker.name, created=now(),
@@ -145,11 +150,14 @@ class Intake:
             raise Failed("documents are being read just now", tip="try again when that is done")
         try:
             with self._files, lock(project_folder(self.project.root) / "ingest.lock"):
-                path = self._path(id)
-                path.unlink(missing_ok=True)
-                if path.parent.is_dir():
-                    # Before its groups are given up: a file that comes back after a power loss would be public.
-                    sync_folder(path.parent)
+                # However the disk writes its name: each of them would bring the document back.
+                paths = {self._path(id), *files_of(self.project.documents.resolve(), id)}
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                for folder in {path.parent for path in paths}:
+                    if folder.is_dir():
+                        # Before its groups are given up: a file that comes back after a power loss would be public.
+                        sync_folder(folder)
                 # What shows it goes first: a deletion that is killed here can be asked for again.
                 runs = purge(self.project, id)
                 talks = self.state.forget(id)
@@ -211,7 +219,6 @@ class Intake:
             return False
         finally:
             self._progress = None
-            self.answering.refresh()
         unread = {one.source: one.reason for one in result.unread}
         known = {record.id for record in self.answering.catalog.documents()}
         for upload in waiting:

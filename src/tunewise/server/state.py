@@ -306,6 +306,7 @@ class State:
             for id in gone:
                 connection.execute(sa.delete(t.turns).where(t.turns.c.conversation == id))
                 connection.execute(sa.delete(t.conversations).where(t.conversations.c.id == id))
+        t.empty_log(self._engine)
         return len(gone)
 
     # -------------------------------------------------------------------------------------------- uploads

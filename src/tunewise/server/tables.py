@@ -86,6 +86,13 @@ def _first(connection: sa.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_first,)
 
 
+def empty_log(engine: sa.Engine) -> None:
+    """Move SQLite's write-ahead log into the database, so that erased text does not linger there."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect().execution_options(reading=True) as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def open_engine(url: str) -> sa.Engine:
     """An engine whose writing transactions never deadlock: SQLite takes its write lock at the start of each."""
     engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
