@@ -7,7 +7,7 @@ database can rewrite the whole chain, so `head` is worth keeping somewhere else.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewise.store import fingerprint
 
@@ -30,6 +30,11 @@ class Line:
 def line_hash(before: str, line: Line) -> str:
     """SHA-256 over the hash before and every field of a line."""
     return fingerprint([before, line.number, line.time, line.principal, line.action, line.target, line.details])
+
+
+def sealed(before: str, line: Line) -> Line:
+    """A line with its hash."""
+    return replace(line, hash=line_hash(before, line))
 
 
 def faults(lines: Iterable[Line]) -> list[str]:

@@ -30,21 +30,21 @@ class Shut(Exception):
         self.status = status
 
 
-def reader(asker: Annotated[Principal | None, Depends(who_or_none)]) -> Principal:
+async def reader(asker: Annotated[Principal | None, Depends(who_or_none)]) -> Principal:
     """Anybody who may ask."""
     if asker is None:
         raise Shut(401)
     return asker
 
 
-def editor(asker: Annotated[Principal, Depends(reader)]) -> Principal:
+async def editor(asker: Annotated[Principal, Depends(reader)]) -> Principal:
     """Who may put documents in and take them out."""
     if not asker.may_write:
         raise Shut(403)
     return asker
 
 
-def admin(asker: Annotated[Principal, Depends(reader)]) -> Principal:
+async def admin(asker: Annotated[Principal, Depends(reader)]) -> Principal:
     """Who may see every document, and therefore runs."""
     if not asker.is_admin:
         raise Shut(403)
