@@ -373,9 +373,9 @@ class State:
         with self._read() as connection:
             return [chain.Line(**row) for row in connection.execute(query).mappings()]
 
-    def audit_faults(self) -> list[str]:
+    def audit_faults(self, *, kept: str | None = None) -> list[str]:
         """What was altered in the log (see `audit.faults`)."""
-        return chain.faults(self.audit())
+        return chain.faults(self.audit(), kept=kept)
 
 
 def _key(row: Mapping[str, Any]) -> Key:
