@@ -1,4 +1,4 @@
-"""What one person cannot do to the others: fill the queue, hold all the threads, ask for too much, stay when revoked."""
+"""What one person cannot do to the others: fill the queue, hold all threads, ask for too much, stay when revoked."""
 
 from __future__ import annotations
 
