@@ -5,7 +5,6 @@ Every page that is opened is watched: it may write no error to the console, open
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ pytest.importorskip("fastapi")
 sys.path.append(str(Path(__file__).parent.parent / "bench" / "probes"))
 from hostile_pages import hostile_project, look  # noqa: E402
 from payloads import payloads  # noqa: E402
+
 from sample_server import make_project, served, wait  # noqa: E402
 from tunewise.jobs.background import jobs  # noqa: E402
 from tunewise.jobs.ingest import ingest  # noqa: E402
