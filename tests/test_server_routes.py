@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -29,6 +30,7 @@ groups; an administrator."""
 IDS = {"id", "document", "model", "conversation", "c", "approach", "approaches", "recipe", "a", "b"}
 """Fields by which something is named that may be another's."""
 WARRANTY = Path(__file__).parent.parent / "examples" / "handbook" / "documents" / "policies" / "warranty.pdf"
+CLIENT = httpx.Client(timeout=30)
 STRANGERS = ("stranger", "wrong", "revoked")
 
 
@@ -129,9 +131,11 @@ ROUTES = {
     "POST /ask": three(
         (ask(approach="rag"), page(303)), (ask(approach="private"), page(404, cook=303, admin=303)),
         (ask(approach="absent"), page(404))),
-    "POST /answers/{id}/judge": three(
-        # Which answers there are is not told: a judgement of any id is kept, with who gave it.
-        *((f"/answers/{id}/judge", page()) for id in ("own", "foreign", "absent"))),
+    # Which answers there are is not told: a judgement of any id is kept, with who gave it.
+    "POST /answers/{id}/judge": [
+        (label, f"/answers/{label}/judge", page(), {"data": {"verdict": "good"}})
+        for label in ("own", "foreign", "absent")
+    ],
     "GET /source": document("/source?document={}"),
     "GET /source/page.png": three(
         ("/source/page.png?document=warranty.pdf&number=1&revision={revision}", page(**COOKS)),
@@ -233,6 +237,7 @@ def place(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch, served(project, rate=100_000) as (address, app):
         patch.setattr(Answering, "_wear", worn)
+        patch.setattr(Answering, "_sharing", lambda self, name: {})
         patch.setattr(Answering, "model", lambda self, name, adapter=None: model(self, name))
         patch.setattr(background, "start", busy)
         # The test guesses wrongly more often than anybody may.
@@ -245,7 +250,8 @@ def call(place, kind, method, path, *, files="", **more):
     address, _, headers = place
     if files:
         more["files"] = [("files", (f"{files} {kind}.md", io.BytesIO(f"# {kind}\n\nOf {files}.\n".encode())))]
-    return httpx.request(method, address + path, headers=headers[kind] | {"x-request-id": "same"}, timeout=30, **more)
+    CLIENT.cookies.clear()
+    return CLIENT.request(method, address + path, headers=headers[kind] | {"x-request-id": "same"}, **more)
 
 
 def walk(routes):
@@ -297,6 +303,7 @@ def prepared(place):
         found["v1"][kind] = call(place, kind, "POST", "/v1/documents", files="first").json()["data"][0]["id"]
     for kind in ("cook", "clerk"):
         talk = call(place, kind, "POST", "/ask", data={"question": "How much water does the kettle hold?"})
+        assert talk.status_code == 303, re.sub("<[^>]*>|\\s+", " ", talk.text)
         found["talk"][kind] = talk.headers["location"].partition("=")[2]
     revision = place[1].state.house.answering.document("warranty.pdf", None).revision
     return found["v1"] | {"revision": revision}, found["talk"] | {"revision": revision}
