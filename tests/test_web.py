@@ -468,11 +468,11 @@ def test_hostile_texts_stay_text_everywhere(chromium, tmp_path: Path) -> None:
     texts = payloads()[::15]
     project = hostile_project(tmp_path / "project", texts)
     with served(project, rate=1_000_000) as (address, app):
-        found = look(chromium, address, texts, streamed=2)
+        found = look(chromium, address, texts)
         assert app.state.house.desk.inside == 0
     faults = ("dialogs", "console_lines", "foreign_requests", "strange_elements")
     assert [found[what] for what in faults] == [0] * 4, found
-    assert found["replies"] == found["errors"] == len(texts) == 20 and found["chips"] >= 10, found
+    assert found["replies"] == len(texts) == 20 and found["pieces"] == 120 and found["chips"] >= 10, found
 
 
 def test_a_link_of_sign_in_leads_nowhere_else(shop) -> None:

@@ -252,7 +252,7 @@ def browsed(folder: Path) -> dict[str, Any]:
     project = hostile_pages.hostile_project(folder, texts)
     with apart(project) as address, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        found = hostile_pages.look(browser, address, texts, streamed=30)
+        found = hostile_pages.look(browser, address, texts)
         found["fire_where_nothing_is_escaped"] = hostile_pages.live(browser, texts)
         browser.close()
     return found
