@@ -172,7 +172,7 @@ async def chat_completions(wanted: ChatRequest, request: Request, house: TheHous
     limits = [limit for limit in (wanted.max_tokens, wanted.max_completion_tokens) if limit is not None]
     order = await house.desk.submit(
         asker, question, approach=_approach_name(wanted.model), history=history,
-        max_new_tokens=min(limits) if limits else None,
+        max_new_tokens=min(limits) if limits else None, whole=not wanted.stream,
     )
     try:
         # Beside the generation, not after it: the line is on the disk before the answer is out.

@@ -78,8 +78,13 @@ class Order:
     deadline: float
     loop: asyncio.AbstractEventLoop
     history: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
+    """Only the answer is wanted: telling each piece would wake the event loop for nothing."""
     events: asyncio.Queue[Delta | Done | Exception] = field(default_factory=asyncio.Queue)
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def told(self, text: str) -> None:
+        self.tell(Delta(text))
 
     def stopped(self) -> bool:
         return self.stop.is_set() or time.monotonic() > self.deadline
@@ -165,10 +170,12 @@ class Desk:
         approach: str | None = None,
         history: Sequence[tuple[str, str]] = (),
         max_new_tokens: int | None = None,
+        whole: bool = False,
     ) -> Order:
         """Take a question in; `Busy` when there is no room, `Unknown` when the approach is not for this reader.
 
-        `history` are the earlier turns as (role, text); a follow-up question is understood from them.
+        `history` are the earlier turns as (role, text); a follow-up question is understood from them. `whole`: no
+        deltas are wanted.
         """
         if not question.strip():
             raise DataMistake("the question is empty", tip="the last message must be the user's, with some text")
@@ -191,7 +198,7 @@ class Desk:
             )
         order = Order(
             secrets.token_hex(12), asker, chosen, alone, time.monotonic() + self.seconds, asyncio.get_running_loop(),
-            history=turns[-TURNS:] if how == "rewrite" else (),
+            history=turns[-TURNS:] if how == "rewrite" else (), whole=whole,
         )
         with self._change:
             if self._full(asker):
@@ -215,7 +222,8 @@ class Desk:
             while True:
                 left = order.deadline - time.monotonic() + 0.5
                 try:
-                    event = await asyncio.wait_for(order.events.get(), left if tick is None else min(tick, left))
+                    async with asyncio.timeout(left if tick is None else min(tick, left)):
+                        event = await order.events.get()
                 except TimeoutError:
                     if time.monotonic() > order.deadline:
                         self.counts["late"] += 1
@@ -280,10 +288,7 @@ class Desk:
         if not orders:
             return
         approach = orders[0].approach
-        listeners = [
-            Listener(lambda text, order=order: order.tell(Delta(text)), order.stopped)  # type: ignore[misc]
-            for order in orders
-        ]
+        listeners = [Listener(_nothing if order.whole else order.told, order.stopped) for order in orders]
         asked = [
             Asked(order.question, order.asker.groups, listener, order.history)
             for order, listener in zip(orders, listeners, strict=True)
@@ -304,12 +309,16 @@ class Desk:
             return
         for order, listener, answer in zip(orders, listeners, answers, strict=True):
             text = content(approach, answer, order.question)
-            if len(text) > len(listener.told) and text.startswith(listener.told):
+            if len(text) > len(listener.told) and text.startswith(listener.told) and not order.whole:
                 order.tell(Delta(text[len(listener.told) :]))
             if order.stopped():
                 continue
             self.counts["done"] += 1
             order.tell(Done(order.id, answer, approach, order.question, text))
+
+
+def _nothing(text: str) -> None:
+    return None
 
 
 def _turns(history: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
