@@ -161,7 +161,7 @@ def altered(project: Any, lines: int) -> dict[str, Any]:
 
 class _Site(BaseHTTPRequestHandler):
     reached: list[str] = []
-    leads = ""
+    leads, led = "", 0
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -170,6 +170,7 @@ class _Site(BaseHTTPRequestHandler):
         if self.path == "/start" and _Site.leads:
             self.send_response(302)
             self.send_header("Location", _Site.leads)
+            _Site.led += 1
         else:
             _Site.reached.append(self.path)
             self.send_response(200)
@@ -180,7 +181,11 @@ class _Site(BaseHTTPRequestHandler):
 
 @contextmanager
 def _site() -> Iterator[int]:
-    server = ThreadingHTTPServer(("0.0.0.0", 0), _Site)
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Who asked went away as soon as it saw where it was led."""
+
+    server = Quiet(("0.0.0.0", 0), _Site)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield server.server_address[1]
@@ -214,6 +219,7 @@ def reached(quick: bool = False) -> dict[str, Any]:
     names = ["localhost", "LOCALHOST", "localhost.", "ip6-localhost", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]"]
     forms = [*names, "[::1%25lo]", *(form for number in inside for form in spellings(number))]
     _Site.reached.clear()
+    _Site.led = 0
     with _site() as port:
 
         def get(url: str, **more: Any) -> None:
@@ -250,7 +256,7 @@ def reached(quick: bool = False) -> dict[str, Any]:
                 get(f"http://changing.test:{port}/start", look_up=lambda host, port, answers=answers: [next(answers)])
         finally:
             addresses.reachable = real
-    return {"n": n, "reached": len(_Site.reached), "first_reached": _Site.reached[:3], "failures": len(_Site.reached)}
+    return {"n": n, "led_elsewhere": _Site.led, "reached": len(_Site.reached), "first_reached": _Site.reached[:3], "failures": len(_Site.reached)}
 
 
 def _start(host: str, port: int) -> list[str]:
