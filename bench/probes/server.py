@@ -335,7 +335,8 @@ def _none(found: dict[str, Any]) -> bool:
 
 PASSED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "AC2-3": lambda f: f["leaks"] == 0 and f["own_is_found"],
-    "AC4": lambda f: all(one["auc"] <= 0.55 and one["answers_look"] == 1 for one in f.values()),
+    # A search for other words finds other passages of one's own: its answers differ, and may.
+    "AC4": lambda f: all(one["auc"] <= 0.55 and (one["answers_look"] == 1 or n == "search") for n, one in f.items()),
     **dict.fromkeys(("AU1 credentials", "AU1 sites", "AU1 first key", "AU2 guessing", "AU3 audit"), _none),
     **dict.fromkeys(("SS1", "RE1"), _none),
     "XS1 (API)": lambda f: f["executable"] == 0,
