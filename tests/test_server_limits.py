@@ -280,6 +280,26 @@ def test_an_upload_tells_its_own_fault_and_no_folder_of_the_server(keyed, monkey
     assert other == ("failed", "it could not be read: the file is gone")
 
 
+def test_an_error_names_no_folder_of_the_server(keyed, monkeypatch):
+    from tunewise.errors import ConfigMistake
+    from tunewise.jobs.answering import Answering
+
+    address, app, headers = keyed
+    root = str(app.state.house.project.root)
+
+    def fail(self, *_, **__):
+        raise ConfigMistake(f"{root}/adapters/x is no finished adapter folder", tip=f"look into {root}")
+
+    monkeypatch.setattr(Answering, "answer", fail)
+    monkeypatch.setattr(Answering, "search", fail)
+    question = {"question": "How much water does the kettle hold?"}
+    for path, more in (("/v1/search", {"json": {"query": "x"}}), ("/v1/chat/completions", {"json": CHAT}),
+                       ("/v1/chat/completions", {"json": CHAT | {"stream": True}}), ("/ask", {"data": question}),
+                       ("/ask/stream", {"data": question})):
+        said = httpx.post(address + path, headers=headers["bob"], timeout=20, **more).text
+        assert "no finished adapter folder" in said and root not in said, (path, said)
+
+
 def test_a_hash_that_was_kept_tells_that_lines_were_cut_off(tmp_path, monkeypatch, capsys):
     from tunewise.cli.app import run
 

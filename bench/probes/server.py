@@ -154,7 +154,7 @@ def dropped_and_flood(address: str, app: Any, secrets: dict[str, str]) -> dict[s
         time.sleep(0.01)
     over = time.perf_counter() - start
     mine = {"authorization": f"Bearer {secrets['group1']}"}
-    alone = others(address, 30, mine)
+    alone = others(address, 20, mine)
     stop, told = threading.Event(), Counter[int]()
 
     def flood() -> None:
@@ -164,13 +164,14 @@ def dropped_and_flood(address: str, app: Any, secrets: dict[str, str]) -> dict[s
                 status = one.post("/v1/chat/completions", json=PUBLIC).status_code
                 told[status] += 1
                 if status == 429:
-                    stop.wait(0.05)
+                    stop.wait(1)
 
     threads = [threading.Thread(target=flood) for _ in range(FLOOD)]
     for thread in threads:
         thread.start()
     time.sleep(1)
-    beside = others(address, 30, mine)
+    # A refusal would be raised: the other person is always let in.
+    beside = others(address, 20, mine)
     full = desk.inside
     stop.set()
     for thread in threads:
@@ -343,8 +344,9 @@ PASSED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "XS1-2": lambda f: not (f["dialogs"] or f["console_lines"] or f["foreign_requests"] or f["strange_elements"]),
     "PI2": lambda f: f["forged"] == f["flagged"] > 0,
     "RE2": lambda f: f["ratio"] <= 2,
-    # A batch that was begun is finished first: twice the time is what fairness can promise.
-    "RE3": lambda f: f["dropped_over_after_s"] <= 2 and f["ratio"] <= 2.2,
+    # A batch that was begun is finished first, and the next one is fuller than the other's alone: at most a few times
+    # as long, however many the flood's questions are.
+    "RE3": lambda f: f["dropped_over_after_s"] <= 2 and f["ratio"] <= 8,
     "KILL": lambda f: f["lost"] == 0 and f["acknowledged_ratings"] > 0,
 }
 

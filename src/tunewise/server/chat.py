@@ -24,7 +24,7 @@ from tunewise.nouns import Approach
 from tunewise.server import sources
 from tunewise.server.access import Asker, TheHouse
 from tunewise.server.desk import Delta, Done, Order
-from tunewise.server.faults import Fault, fault_of
+from tunewise.server.faults import Fault, told
 from tunewise.server.house import House
 from tunewise.server.principals import Principal
 
@@ -180,7 +180,7 @@ async def chat_completions(wanted: ChatRequest, request: Request, house: TheHous
             asyncio.to_thread(house.state.audit_line, asker.name, "ask", order.approach.name, {"id": order.id})
         )
         if wanted.stream:
-            events = _stream(house, asker, wanted, order, line)
+            events = _stream(house, asker, wanted, order, line, request)
             return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
         done = await _whole(house, asker, order, request)
         await line
@@ -216,7 +216,8 @@ async def _still(house: House, asker: Principal) -> None:
 
 
 async def _stream(
-    house: House, asker: Principal, wanted: ChatRequest, order: Order, line: asyncio.Task[int]
+    house: House, asker: Principal, wanted: ChatRequest, order: Order, line: asyncio.Task[int],
+    request: Request,
 ) -> AsyncIterator[str]:
     head = _envelope(wanted, order, "chat.completion.chunk")
     usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
@@ -247,7 +248,7 @@ async def _stream(
             elif silent % KEEP_ALIVE == 0:
                 yield ": still working\n\n"
     except Exception as error:  # noqa: BLE001 - the status line is out: all that is left is to say it in the stream
-        yield _data(fault_of(error).body())
+        yield _data(told(error, request).body())
     finally:
         house.desk.leave(order)
     yield "data: [DONE]\n\n"

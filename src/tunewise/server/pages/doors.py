@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from tunewise.errors import TunewiseError
 from tunewise.server.access import who_or_none
-from tunewise.server.faults import Fault, fault_of
+from tunewise.server.faults import Fault, told
 from tunewise.server.pages.render import page, wants_piece
 from tunewise.server.principals import Principal
 
@@ -73,7 +73,7 @@ class PageRoute(APIRoute):
             except HTTPException as error:
                 return _shut(request, error.status_code)
             except (TunewiseError, Fault) as error:
-                fault = fault_of(error)
+                fault = told(error, request)
                 if fault.status in (401, 403, 404):
                     return _shut(request, fault.status)
                 shown = {"message": fault.message, "tip": fault.tip, "faults": getattr(error, "faults", ())}
