@@ -60,7 +60,7 @@ def _load(address: str, told: dict[str, list[Any]], stop: threading.Event, turn:
     return threads
 
 
-def kill(project: Project, kills: int, *, most: float = 1.5) -> dict[str, Any]:
+def kill(project: Project, kills: int, *, most: float = 3.0) -> dict[str, Any]:
     """Figures of so many kills, each at a random moment of at most `most` seconds of load; `lost` must be 0."""
     chance = random.Random(0)
     told: dict[str, list[Any]] = {"ratings": [], "uploads": [], "answers": []}
