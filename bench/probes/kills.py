@@ -67,6 +67,9 @@ def kill(project: Project, kills: int, *, most: float = 3.0) -> dict[str, Any]:
     lost: list[str] = []
     for turn in range(kills):
         process, address = begin(project)
+        # The first answer loads the index: without it a server would be killed before it can give any.
+        first = {"model": "tunewise/rag", "messages": [{"role": "user", "content": "What is first?"}]}
+        told["answers"].append(httpx.post(f"{address}/v1/chat/completions", json=first, timeout=60).json()["id"])
         stop = threading.Event()
         threads = _load(address, told, stop, turn)
         time.sleep(chance.uniform(0.2, most))
