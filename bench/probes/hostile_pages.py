@@ -64,7 +64,7 @@ _PIECES = """async ([text, id]) => {
     const headers = { "HX-Request": "true" };
     const reply = await fetch(path, body ? { method: "POST", body, headers } : { headers });
     let html = await reply.text();
-    if (path === "/ask/stream") html = JSON.parse(html.split("data: ").pop()).html;
+    if (path === "/ask/stream") html = JSON.parse(html.trim().split("\\n").pop().slice("data: ".length)).html;
     const holder = document.createElement("div");
     holder.innerHTML = html;
     document.getElementById("main").append(holder);
@@ -124,9 +124,11 @@ class Watch:
 
 def _handed_in(client: httpx.Client, texts: Sequence[str]) -> None:
     """Files that cannot be read, with these names."""
-    for first in range(0, len(texts), 50):
-        files = [("files", (f"{text}.pdf", b"%PDF none")) for text in texts[first : first + 50]]
-        client.post("/v1/documents", files=files).raise_for_status()
+    for text in texts:
+        reply = client.post("/v1/documents", files={"files": (f"{text}.pdf", b"%PDF none")})
+        # Some are no names at all: a slash at the end leaves nothing before the suffix.
+        if reply.status_code not in (202, 400, 415):
+            reply.raise_for_status()
     until = time.monotonic() + 300
     while any(one["state"] in ("waiting", "reading") for one in client.get("/v1/uploads").json()["data"]):
         assert time.monotonic() < until, "the uploads are not read"
