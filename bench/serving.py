@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 
 from tunewise.jobs.ingest import ingest_project
@@ -64,6 +68,43 @@ def served(project: Project, **options: Any) -> Iterator[tuple[str, Any]]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+_SERVE = "import sys; from tunewise.cli import main; sys.argv = ['tunewise', *sys.argv[1:]]; sys.exit(main())"
+
+
+def begin(project: Project, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
+    """(process, address) of `tunewise serve` in a process of its own, when it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    asked = ["serve", "--port", str(port), "--rate", "100000000", *flags]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVE, *asked, "--config", str(project.root / "tunewise.toml")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=project.root,
+    )
+    address = f"http://127.0.0.1:{port}"
+    until = time.monotonic() + 120
+    while True:
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            raise SystemExit("the server did not start")
+        try:
+            if httpx.get(f"{address}/health", timeout=1).status_code == 200:
+                return process, address
+        except httpx.TransportError:
+            time.sleep(0.05)
+
+
+@contextmanager
+def apart(project: Project, *flags: str) -> Iterator[str]:
+    """The address of a server in a process of its own: who measures it does not share a lock with it."""
+    process, address = begin(project, *flags)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -272,4 +272,4 @@ def test_earlier_turns_get_no_more_room_than_a_question(server, monkeypatch):
     assert refused.status_code == 400 and "longer than" in refused.json()["error"]["message"] and not seen
     assert said("kettle " * 10, "And how much water does it hold?").status_code == 200
     assert len(seen) == 1 and len(seen[0].question) <= limit
-    assert desk.inside == 0
+    wait(lambda: desk.inside == 0)

@@ -5,10 +5,10 @@ Every page that is opened is watched: it may write no error to the console, open
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,10 @@ import httpx
 import pytest
 
 pytest.importorskip("fastapi")
+sys.path.append(str(Path(__file__).parent.parent / "bench" / "probes"))
+from hostile_pages import hostile_project, look  # noqa: E402
+from payloads import payloads  # noqa: E402
+
 from sample_server import make_project, served, wait  # noqa: E402
 from tunewise.jobs.background import jobs  # noqa: E402
 from tunewise.jobs.ingest import ingest  # noqa: E402
@@ -457,46 +461,18 @@ def test_keys_open_the_pages_and_readers_see_what_is_theirs(chromium, tmp_path: 
 
 # ------------------------------------------------------------------------------------------------ hostile texts
 
-PAYLOADS = (
-    "<script>alert(1)</script>", "<img src=x onerror=alert(2)>", '"><svg onload=alert(3)>', "';alert(4);//",
-    "{{7*7}}{% raw %}", "</template><script>alert(5)</script>", "![x](https://elsewhere.example/p.png)",
-    '<a href="javascript:alert(6)">x</a>', "<iframe srcdoc='<script>alert(7)</script>'>", "\u202e<b>x</b>\u2066",
-)
-
 
 @pytest.mark.browser
-def test_hostile_titles_names_passages_and_answers_stay_text(chromium, tmp_path: Path) -> None:
-    """Probes XS1 and XS2: 0 dialogs, 0 reports of the policy, 0 requests to elsewhere."""
-    project = make_project(tmp_path)
-    for number, payload in enumerate(PAYLOADS):
-        text = f"# Zebra {payload}\n\nThe zebra number {number} says {payload} to you.\n"
-        (project.documents / f"z{number} {re.sub(r'[/{}%]', '', payload)[:60]}.md").write_text(text, encoding="utf-8")
-    (tmp_path / "tunewise.toml").write_text(
-        (tmp_path / "tunewise.toml").read_text("utf-8").replace('"shop"', json.dumps(PAYLOADS[1])), encoding="utf-8"
-    )
-    project = load_project(tmp_path, environ={}, user=tmp_path / "none")
-    ingest(project.documents, project=project.root, embedder="hash", tokens=project.tokens, groups=project.groups)
-    with served(project) as (address, app), Tab(chromium, address) as tab:
-        desk = app.state.house.desk
-        for file in (("files", ("<img src=x onerror=alert(8)>.pdf", io.BytesIO(b"%PDF none"))),):
-            httpx.post(f"{address}/v1/documents", files=[file], timeout=20)
-        page = tab.goto("/")
-        for number in range(len(PAYLOADS)):
-            tab.ask(f"What does the zebra number {number} say? {PAYLOADS[number]}")
-            page.locator(".reply").last.locator(".evidence summary").click()
-        assert "alert(1)" in page.locator(".thread").inner_text(), "it is shown, as text"
-        for chip in page.locator(".chip:not([disabled])").all()[:6]:
-            chip.hover()
-            chip.click()
-            page.locator("#source .lines").wait_for()
-            page.keyboard.press("Escape")
-        page.reload()
-        for path in (*PAGES[1:], "/login?to=javascript:alert(9)", "/documents?find=%22><script>"):
-            tab.goto(path)
-        for record in app.state.house.answering.documents(None)[:4]:
-            page.goto(f"{address}/source?{httpx.QueryParams({'document': record.id})}")
-        assert page.evaluate("document.querySelectorAll('img, iframe, main script, b[onload]').length") == 0
-        assert desk.inside == 0
+def test_hostile_texts_stay_text_everywhere(chromium, tmp_path: Path) -> None:
+    """A sample of the probes XS1 and XS2 (bench/probes/server.py): every place, twenty texts, of every family."""
+    texts = payloads()[::15]
+    project = hostile_project(tmp_path / "project", texts)
+    with served(project, rate=1_000_000) as (address, app):
+        found = look(chromium, address, texts)
+        assert app.state.house.desk.inside == 0
+    faults = ("dialogs", "console_lines", "foreign_requests", "strange_elements")
+    assert [found[what] for what in faults] == [0] * 4, found
+    assert found["replies"] == len(texts) == 20 and found["pieces"] == 120 and found["chips"] >= 10, found
 
 
 def test_a_link_of_sign_in_leads_nowhere_else(shop) -> None:

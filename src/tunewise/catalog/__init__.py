@@ -37,6 +37,8 @@ from tunewise.store import make_folder
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+_NOBODY = seal_access(["nobody"])
+
 
 class Catalog:
     """Documents, chunks and generations at a database URL ("sqlite:///…/catalog.sqlite"); usable from many threads.
@@ -189,13 +191,16 @@ class Catalog:
     def groups(self, id: str) -> tuple[str, ...] | None:
         """Who may read a document, without reading it; None when there is none; `Damaged` when that was altered."""
         table = self._t.documents
-        query = self._sa.select(table.c.groups, table.c.seal).where(table.c.id == id)
+        sa = self._sa
+        # A row comes back in any case, and its seal is checked: time must not tell an absent document from one that is
+        # there and forbidden.
+        kept = sa.select(table.c.groups, table.c.seal, sa.literal(1).label("there")).where(table.c.id == id)
+        nobody = sa.select(sa.literal(["nobody"], table.c.groups.type), sa.literal(_NOBODY), sa.literal(0))
+        query = sa.union_all(kept, nobody).order_by(sa.desc("there")).limit(1)
         with self._read() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        check_access(id, row[1], row[0])
-        return tuple(row[0])
+            groups, seal, there = connection.execute(query).one()
+        check_access(id, seal, groups)
+        return tuple(groups) if there else None
 
     def document(self, id: str, *, checked: bool = True) -> Document:
         """One document, whole; `DataMistake` when there is none, `Damaged` when it is not what was written.

@@ -121,10 +121,18 @@ def keys_revoke(
     following("tunewise keys list")
 
 
-def audit_check(*, database: Database = None) -> None:
-    """Check that the audit log was not altered, and print its newest hash to be kept elsewhere."""
+def audit_check(
+    *,
+    kept: Annotated[str | None, typer.Option(
+        envvar="TUNEWISE_KEPT", help="The newest hash of an earlier check: it must still be there.")] = None,
+    database: Database = None,
+) -> None:
+    """Check that the audit log was not altered, and print its newest hash to be kept elsewhere.
+
+    What is cut off at the end shows only with a hash that was `--kept`.
+    """
     with _state(database) as state:
-        faults = state.audit_faults()
+        faults = state.audit_faults(kept=kept)
         lines = state.audit()
     if manners.json:
         out_json({"lines": len(lines), "head": lines[-1].hash if lines else None, "faults": faults})

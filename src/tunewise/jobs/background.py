@@ -138,6 +138,12 @@ def job(project: Project, id: str) -> Job | None:
     return next((each for each in jobs(project) if each.id == id), None)
 
 
+def unfinished(project: Project) -> dict[str, str]:
+    """{id: who began it} of the jobs that are not known to have ended; cheap enough to be asked every second."""
+    found = jobs_folder(project).glob("*/job.json")
+    return {file.parent.name: read_json(file)["by"] for file in found if not (file.parent / "end.json").is_file()}
+
+
 def read(folder: Path) -> Job:
     """A job from its folder."""
     if (child := _CHILDREN.get(folder.name)) is not None and child.poll() is not None:
@@ -165,13 +171,13 @@ def read(folder: Path) -> Job:
     )
 
 
-def stop(project: Project, id: str) -> Job | None:
-    """Ask a running job to end, and make it end when it does not; None when there is no such job."""
+def stop(project: Project, id: str, *, grace: float = _GRACE) -> Job | None:
+    """Ask a running job to end, and make it end when it does not (in `grace` seconds); None when there is none."""
     found = job(project, id)
     if found is None or not found.running:
         return found
     pid = int(read_json(found.folder / "process.json")["pid"])
-    until = time.monotonic() + _GRACE
+    until = time.monotonic() + grace
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(pid, sign)

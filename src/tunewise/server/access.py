@@ -7,12 +7,14 @@ refused rather than one of them chosen.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.types import Scope
 
 from tunewise.server.faults import Fault
 from tunewise.server.house import House
@@ -21,6 +23,7 @@ from tunewise.server.principals import COOKIE, OWNER, Principal
 
 GUESSES = 20
 """Wrong keys per minute from one address; then further ones are not even looked at. A good key is always let in."""
+_PLACE = "tunewise.place"
 
 
 class Buckets:
@@ -46,18 +49,49 @@ class Buckets:
         return left + (time.monotonic() - at) * self.rate / 60 < 1
 
 
-def house_of(request: Request) -> House:
+class Present:
+    """How many requests of each principal are being answered: one that sends many at a time cannot take all threads.
+
+    Used by the event loop's thread only.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._inside: Counter[str] = Counter()
+
+    def enter(self, request: Request, name: str) -> bool:
+        """Whether there is room for one more request of a principal; it has its place until `leave`."""
+        if self._inside[name] >= self.most:
+            return False
+        self._inside[name] += 1
+        request.scope["state"][_PLACE] = name
+        return True
+
+    def leave(self, scope: Scope) -> None:
+        """A request came to its very end."""
+        if name := scope["state"].pop(_PLACE, None):
+            self._inside -= Counter((name,))
+
+
+async def house_of(request: Request) -> House:
     """The house of the application that got this request."""
     return request.app.state.house
 
 
-def who_or_none(request: Request) -> Principal | None:
+async def who_or_none(request: Request) -> Principal | None:
     """Who asks, None for a stranger; faults for doubled credentials, bad keys (401), too many requests (429)."""
-    house = house_of(request)
-    asker = _who(request, house)
+    house: House = request.app.state.house
+    if house.state.at_hand(request.cookies.get(COOKIE)):
+        # A thread costs more than looking into a table in memory does.
+        asker = _who(request, house)
+    else:
+        asker = await run_in_threadpool(_who, request, house)
     if asker is not None:
-        if not request.app.state.rates.take(asker.key or asker.name):
+        present: Present = request.app.state.present
+        if not request.app.state.rates.take(asker.id):
             raise Fault(429, "too many requests", code="rate_limit_exceeded", tip="slow down", retry=2)
+        if not present.enter(request, asker.id):
+            raise Fault(429, "too many requests at a time", code="rate_limit_exceeded", tip="wait for answers", retry=2)
         request.state.asker = asker
     return asker
 
@@ -65,7 +99,7 @@ def who_or_none(request: Request) -> Principal | None:
 def may_upload(request: Request) -> bool:
     """Whether a request's headers are those of somebody who may upload; asked before the body is read, costs nobody."""
     try:
-        asker = _who(request, house_of(request), counted=False)
+        asker = _who(request, request.app.state.house, counted=False)
     except Fault:
         return False
     return asker is not None and asker.may_write
@@ -139,21 +173,21 @@ def _by_proxy(request: Request, house: House, client: str) -> Principal | None:
     return Principal(f"user:{user}", "reader", groups)
 
 
-def who(asker: Annotated[Principal | None, Depends(who_or_none)]) -> Principal:
+async def who(asker: Annotated[Principal | None, Depends(who_or_none)]) -> Principal:
     """Who asks; 401 for a stranger."""
     if asker is None:
         raise Fault(401, "a key is needed", code="invalid_api_key", tip="Authorization: Bearer tw-…")
     return asker
 
 
-def writer(asker: Annotated[Principal, Depends(who)]) -> Principal:
+async def writer(asker: Annotated[Principal, Depends(who)]) -> Principal:
     """Who asks, if they may upload and delete; 403 otherwise."""
     if not asker.may_write:
         raise Fault(403, "this needs the role editor", code="forbidden")
     return asker
 
 
-def admin(asker: Annotated[Principal, Depends(who)]) -> Principal:
+async def admin(asker: Annotated[Principal, Depends(who)]) -> Principal:
     """Who asks, if they are an administrator; 403 otherwise."""
     if not asker.is_admin:
         raise Fault(403, "this needs the role admin", code="forbidden")

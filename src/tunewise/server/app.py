@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,11 +18,12 @@ from tunewise import __version__
 from tunewise.errors import ConfigMistake
 from tunewise.jobs.answering import Answering
 from tunewise.server import chat, documents, faults, pages, records, service
-from tunewise.server.access import GUESSES, Buckets
+from tunewise.server.access import GUESSES, Buckets, Present
 from tunewise.server.desk import Desk
 from tunewise.server.guard import Guard
 from tunewise.server.house import House
 from tunewise.server.intake import Intake
+from tunewise.server.leavers import watch
 from tunewise.server.options import LOCAL, Options
 from tunewise.server.state import State, state_url
 from tunewise.store import lock, project_folder
@@ -28,8 +31,8 @@ from tunewise.store import lock, project_folder
 if TYPE_CHECKING:
     from tunewise.project import Project
 
-_THREADS = 64
-"""For routes that block: more than questions that wait, so that a full queue still hears its 429."""
+_THREADS = 128
+"""For routes that block: more than one principal may hold (`Options.at_once`), so that others find one free."""
 
 
 def create(project: Project, *, options: Options) -> FastAPI:
@@ -67,8 +70,11 @@ def _create(project: Project, options: Options, alone: ExitStack) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "tunewise"))
         house.intake.start()
+        leavers = asyncio.create_task(watch(project, state))
         yield
+        leavers.cancel()
         await anyio.to_thread.run_sync(lambda: house.desk.close(seconds=options.grace))
         await anyio.to_thread.run_sync(lambda: house.intake.close(seconds=options.grace))
         answering.close()
@@ -83,22 +89,22 @@ def _create(project: Project, options: Options, alone: ExitStack) -> FastAPI:
     )
     app.state.house = house
     app.state.rates, app.state.guesses = Buckets(options.rate), Buckets(GUESSES)
-    app.state.requests = Counter()
+    app.state.requests, app.state.present = Counter(), Present(options.at_once)
     for part in (chat, documents, records, service):
         app.include_router(part.router)
     app.include_router(pages.router(house))
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     faults.install(app)
-    app.add_middleware(Count, requests=app.state.requests)
+    app.add_middleware(Count, requests=app.state.requests, present=app.state.present)
     app.add_middleware(Guard, options=options)
     return app
 
 
 class Count:
-    """Counts requests by route and status, as plain ASGI."""
+    """Counts requests by route and status, and gives up their places at their very end, as plain ASGI."""
 
-    def __init__(self, app: ASGIApp, requests: Counter[tuple[str, int]]) -> None:
-        self.app, self.requests = app, requests
+    def __init__(self, app: ASGIApp, requests: Counter[tuple[str, int]], present: Present) -> None:
+        self.app, self.requests, self.present = app, requests, present
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,7 +118,12 @@ class Count:
                 self.requests[(route, message["status"])] += 1
             await send(message)
 
-        await self.app(scope, receive, counted)
+        # Routers hand copies of the scope on; this table is in all of them.
+        scope.setdefault("state", {})
+        try:
+            await self.app(scope, receive, counted)
+        finally:
+            self.present.leave(scope)
 
 
 def _errors() -> dict[int | str, dict[str, object]]:

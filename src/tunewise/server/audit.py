@@ -7,7 +7,7 @@ database can rewrite the whole chain, so `head` is worth keeping somewhere else.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewise.store import fingerprint
 
@@ -32,9 +32,18 @@ def line_hash(before: str, line: Line) -> str:
     return fingerprint([before, line.number, line.time, line.principal, line.action, line.target, line.details])
 
 
-def faults(lines: Iterable[Line]) -> list[str]:
-    """What is wrong with a chain, in its order: a number that is missing or doubled, a line that was altered."""
+def sealed(before: str, line: Line) -> Line:
+    """A line with its hash."""
+    return replace(line, hash=line_hash(before, line))
+
+
+def faults(lines: Iterable[Line], *, kept: str | None = None) -> list[str]:
+    """What is wrong with a chain, in its order: a number that is missing or doubled, a line that was altered.
+
+    `kept`: the newest hash of an earlier look; where it is gone, lines were cut off at the end or made anew.
+    """
     found: list[str] = []
+    lost = kept is not None and kept != GENESIS
     before, expected = GENESIS, 1
     for line in lines:
         if line.number != expected:
@@ -42,4 +51,5 @@ def faults(lines: Iterable[Line]) -> list[str]:
         elif line_hash(before, line) != line.hash:
             found.append(f"line {line.number} was altered")
         before, expected = line.hash, line.number + 1
-    return found
+        lost = lost and line.hash != kept
+    return [*found, "the line of the hash that was kept is not there"] if lost else found

@@ -24,7 +24,7 @@ from tunewise.nouns import Approach
 from tunewise.server import sources
 from tunewise.server.access import Asker, TheHouse
 from tunewise.server.desk import Delta, Done, Order
-from tunewise.server.faults import Fault, fault_of
+from tunewise.server.faults import Fault, told
 from tunewise.server.house import House
 from tunewise.server.principals import Principal
 
@@ -87,7 +87,10 @@ class ChatRequest(BaseModel):
 class EmbeddingRequest(BaseModel):
     """Texts to turn into vectors with the project's embedder."""
 
-    input: str | Annotated[list[Annotated[str, Field(max_length=20_000)]], Field(min_length=1, max_length=256)]
+    input: (
+        Annotated[str, Field(max_length=20_000)]
+        | Annotated[list[Annotated[str, Field(max_length=20_000)]], Field(min_length=1, max_length=256)]
+    )
     model: str = Field("tunewise/embedder", max_length=200)
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1, le=100_000)
@@ -169,7 +172,7 @@ async def chat_completions(wanted: ChatRequest, request: Request, house: TheHous
     limits = [limit for limit in (wanted.max_tokens, wanted.max_completion_tokens) if limit is not None]
     order = await house.desk.submit(
         asker, question, approach=_approach_name(wanted.model), history=history,
-        max_new_tokens=min(limits) if limits else None,
+        max_new_tokens=min(limits) if limits else None, whole=not wanted.stream,
     )
     try:
         # Beside the generation, not after it: the line is on the disk before the answer is out.
@@ -177,7 +180,7 @@ async def chat_completions(wanted: ChatRequest, request: Request, house: TheHous
             asyncio.to_thread(house.state.audit_line, asker.name, "ask", order.approach.name, {"id": order.id})
         )
         if wanted.stream:
-            events = _stream(house, asker, wanted, order, line)
+            events = _stream(house, asker, wanted, order, line, request)
             return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
         done = await _whole(house, asker, order, request)
         await line
@@ -194,10 +197,13 @@ async def chat_completions(wanted: ChatRequest, request: Request, house: TheHous
 
 async def _whole(house: House, asker: Principal, order: Order, request: Request) -> Done:
     """The answer, unless its client went away or its key was revoked meanwhile."""
+    checked = time.monotonic()
     async for event in house.desk.events(order, tick=TICK):
         if isinstance(event, Done):
             return event
-        if event is None:
+        # By the clock: a model that writes all the time is never silent.
+        if time.monotonic() - checked >= TICK:
+            checked = time.monotonic()
             if await request.is_disconnected():
                 raise Fault(499, "the client went away", code="client_gone")
             await _still(house, asker)
@@ -210,7 +216,8 @@ async def _still(house: House, asker: Principal) -> None:
 
 
 async def _stream(
-    house: House, asker: Principal, wanted: ChatRequest, order: Order, line: asyncio.Task[int]
+    house: House, asker: Principal, wanted: ChatRequest, order: Order, line: asyncio.Task[int],
+    request: Request,
 ) -> AsyncIterator[str]:
     head = _envelope(wanted, order, "chat.completion.chunk")
     usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
@@ -241,7 +248,7 @@ async def _stream(
             elif silent % KEEP_ALIVE == 0:
                 yield ": still working\n\n"
     except Exception as error:  # noqa: BLE001 - the status line is out: all that is left is to say it in the stream
-        yield _data(fault_of(error).body())
+        yield _data(told(error, request).body())
     finally:
         house.desk.leave(order)
     yield "data: [DONE]\n\n"

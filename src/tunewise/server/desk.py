@@ -1,8 +1,8 @@
 """The queue in front of the models: takes questions while there is room, answers those of one approach together.
 
-One worker thread for each base model takes what waits, oldest first, with up to `batch` more of the same approach, and
-lets `Answering` answer them. Whoever asked reads events: `Delta` as text comes, then one `Done`; an error is raised.
-Closing the iterator stops the generation. Knows nothing about HTTP.
+One worker thread for each base model takes what waits, the askers by turns, with up to `batch - 1` more of the same
+approach, and lets `Answering` answer them. Whoever asked reads events: `Delta` as text comes, then one `Done`; an error
+is raised. Closing the iterator stops the generation. Knows nothing about HTTP.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import asyncio
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake, Failed, ModelMistake, TunewiseError
@@ -60,6 +61,8 @@ class Done:
     content: str
 
 
+RESERVE = 4
+"""One place more for each so many of the queue, for askers who have none in it: nobody alone shuts the others out."""
 TURNS = 3
 """Earlier turns that a model gets to read, for approaches that let it understand follow-up questions itself."""
 
@@ -75,8 +78,13 @@ class Order:
     deadline: float
     loop: asyncio.AbstractEventLoop
     history: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
+    """Only the answer is wanted: telling each piece would wake the event loop for nothing."""
     events: asyncio.Queue[Delta | Done | Exception] = field(default_factory=asyncio.Queue)
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def told(self, text: str) -> None:
+        self.tell(Delta(text))
 
     def stopped(self) -> bool:
         return self.stop.is_set() or time.monotonic() > self.deadline
@@ -89,6 +97,41 @@ class Order:
             self.stop.set()
 
 
+class _Lane:
+    """What waits for one base model: a line for each asker, the one whose turn it is in front."""
+
+    def __init__(self) -> None:
+        self.lines: OrderedDict[str, deque[Order]] = OrderedDict()
+
+    def add(self, order: Order) -> None:
+        self.lines.setdefault(order.asker.id, deque()).append(order)
+
+    def discard(self, order: Order) -> bool:
+        line = self.lines.get(order.asker.id)
+        if line is None or order not in line:
+            return False
+        line.remove(order)
+        if not line:
+            del self.lines[order.asker.id]
+        return True
+
+    def take(self, most: int) -> list[Order]:
+        """The oldest order of the asker in front, and up to `most - 1` more of its approach, the askers by turns.
+
+        Who was served goes to the end, so nobody waits for more batches than there are others who ask.
+        """
+        first = next(iter(self.lines.values()))[0].approach
+        fitting = {name: [one for one in line if one.approach == first] for name, line in self.lines.items()}
+        rounds = zip_longest(*fitting.values())
+        taken = [order for turn in rounds for order in turn if order is not None][:most]
+        for order in taken:
+            self.discard(order)
+        for name in dict.fromkeys(order.asker.id for order in taken):
+            if name in self.lines:
+                self.lines.move_to_end(name)
+        return taken
+
+
 class Desk:
     """The queue of all models."""
 
@@ -99,9 +142,10 @@ class Desk:
         self.queue, self.batch, self.seconds = queue, batch, seconds
         self.counts: Counter[str] = Counter()
         """Answers by how they ended: done, failed, stopped, refused (the queue was full), late."""
-        self._lanes: dict[str, deque[Order]] = {}
+        self._lanes: dict[str, _Lane] = {}
         self._threads: list[threading.Thread] = []
         self._change = threading.Condition()
+        self._held: Counter[str] = Counter()
         self._inside = 0
         self._closing = False
 
@@ -109,6 +153,14 @@ class Desk:
     def inside(self) -> int:
         """Questions that wait or are being answered."""
         return self._inside
+
+    def _full(self, asker: Principal) -> bool:
+        reserve = 0 if self._held[asker.id] else self.queue // RESERVE
+        return self._closing or self._inside >= self.queue + reserve
+
+    def _gone(self, orders: Sequence[Order]) -> None:
+        self._held -= Counter(order.asker.id for order in orders)
+        self._inside -= len(orders)
 
     async def submit(
         self,
@@ -118,14 +170,16 @@ class Desk:
         approach: str | None = None,
         history: Sequence[tuple[str, str]] = (),
         max_new_tokens: int | None = None,
+        whole: bool = False,
     ) -> Order:
         """Take a question in; `Busy` when there is no room, `Unknown` when the approach is not for this reader.
 
-        `history` are the earlier turns as (role, text); a follow-up question is understood from them.
+        `history` are the earlier turns as (role, text); a follow-up question is understood from them. `whole`: no
+        deltas are wanted.
         """
         if not question.strip():
             raise DataMistake("the question is empty", tip="the last message must be the user's, with some text")
-        if self._closing or self._inside >= self.queue:
+        if self._full(asker):
             self.counts["refused"] += 1
             raise Busy(2)
         chosen = await asyncio.to_thread(self.answering.choose, approach, asker.groups)
@@ -144,20 +198,21 @@ class Desk:
             )
         order = Order(
             secrets.token_hex(12), asker, chosen, alone, time.monotonic() + self.seconds, asyncio.get_running_loop(),
-            history=turns[-TURNS:] if how == "rewrite" else (),
+            history=turns[-TURNS:] if how == "rewrite" else (), whole=whole,
         )
         with self._change:
-            if self._closing or self._inside >= self.queue:
+            if self._full(asker):
                 self.counts["refused"] += 1
                 raise Busy(2)
+            self._held[asker.id] += 1
             self._inside += 1
             lane = self._lanes.get(chosen.model)
             if lane is None:
-                lane = self._lanes[chosen.model] = deque()
+                lane = self._lanes[chosen.model] = _Lane()
                 thread = threading.Thread(target=self._work, args=(lane,), name=f"desk {chosen.model}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            lane.append(order)
+            lane.add(order)
             self._change.notify_all()
         return order
 
@@ -167,7 +222,8 @@ class Desk:
             while True:
                 left = order.deadline - time.monotonic() + 0.5
                 try:
-                    event = await asyncio.wait_for(order.events.get(), left if tick is None else min(tick, left))
+                    async with asyncio.timeout(left if tick is None else min(tick, left)):
+                        event = await order.events.get()
                 except TimeoutError:
                     if time.monotonic() > order.deadline:
                         self.counts["late"] += 1
@@ -195,10 +251,8 @@ class Desk:
         """Nobody waits for this order any more: it stops, and its place in the queue is free."""
         order.stop.set()
         with self._change:
-            lane = self._lanes[order.approach.model]
-            if order in lane:
-                lane.remove(order)
-                self._inside -= 1
+            if self._lanes[order.approach.model].discard(order):
+                self._gone([order])
                 self.counts["stopped"] += 1
 
     def close(self, *, seconds: float = 10.0) -> None:
@@ -212,36 +266,29 @@ class Desk:
 
     # -------------------------------------------------------------------------------------------- workers
 
-    def _take(self, lane: deque[Order]) -> list[Order] | None:
-        """The oldest order and up to `batch - 1` more of the same approach; None when the desk is closed and empty."""
+    def _take(self, lane: _Lane) -> list[Order] | None:
+        """What is answered next; None when the desk is closed and empty."""
         with self._change:
-            while not lane:
+            while not lane.lines:
                 if self._closing:
                     return None
                 self._change.wait()
-            first = lane[0].approach
-            taken = [order for order in lane if order.approach == first][: self.batch]
-            for order in taken:
-                lane.remove(order)
-            return taken
+            return lane.take(self.batch)
 
-    def _work(self, lane: deque[Order]) -> None:
+    def _work(self, lane: _Lane) -> None:
         while (orders := self._take(lane)) is not None:
             try:
                 self._answer([order for order in orders if not order.stopped()])
             finally:
                 with self._change:
-                    self._inside -= len(orders)
+                    self._gone(orders)
                     self.counts["stopped"] += sum(order.stop.is_set() for order in orders)
 
     def _answer(self, orders: list[Order]) -> None:
         if not orders:
             return
         approach = orders[0].approach
-        listeners = [
-            Listener(lambda text, order=order: order.tell(Delta(text)), order.stopped)  # type: ignore[misc]
-            for order in orders
-        ]
+        listeners = [Listener(_nothing if order.whole else order.told, order.stopped) for order in orders]
         asked = [
             Asked(order.question, order.asker.groups, listener, order.history)
             for order, listener in zip(orders, listeners, strict=True)
@@ -262,12 +309,16 @@ class Desk:
             return
         for order, listener, answer in zip(orders, listeners, answers, strict=True):
             text = content(approach, answer, order.question)
-            if len(text) > len(listener.told) and text.startswith(listener.told):
+            if len(text) > len(listener.told) and text.startswith(listener.told) and not order.whole:
                 order.tell(Delta(text[len(listener.told) :]))
             if order.stopped():
                 continue
             self.counts["done"] += 1
             order.tell(Done(order.id, answer, approach, order.question, text))
+
+
+def _nothing(text: str) -> None:
+    return None
 
 
 def _turns(history: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -53,3 +53,11 @@ class Turn:
     question: str
     answer: Mapping[str, Any]
     created: str
+
+
+def shown(reply: Mapping[str, Any]) -> set[str]:
+    """The documents whose passages a kept reply holds."""
+    answer = reply.get("answer") or {}
+    return {hit["chunk"]["document"] for hit in answer.get("hits", ())} | {
+        one["document"] for one in answer.get("citations", ())
+    }

@@ -82,11 +82,20 @@ def fault_of(error: BaseException) -> Fault:
     return Fault(500, "something of ours went wrong", code="internal_error", tip="the server's log says what")
 
 
+def told(error: BaseException, request: Request) -> Fault:
+    """Any error as a fault for who asked: where the project lies on the server is nobody's business."""
+    fault, root = fault_of(error), str(request.app.state.house.project.root)
+    fault.message, fault.tip = (
+        text.replace(f"{root}/", "").replace(root, "the project") for text in (fault.message, fault.tip)
+    )
+    return fault
+
+
 def install(app: FastAPI) -> None:
     """Let the application answer every error as a `Fault`; routes of pages answer theirs as pages themselves."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return fault_of(error).response()
+        return told(error, request).response()
 
     for kind in (Fault, TunewiseError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)

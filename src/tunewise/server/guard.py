@@ -118,9 +118,8 @@ class _Body:
         if self.whole:
             return await self.receive()
         try:
-            message: Any = await asyncio.wait_for(
-                self.receive(), min(_BODY_SECONDS, self.until - time.monotonic())
-            )
+            async with asyncio.timeout(min(_BODY_SECONDS, self.until - time.monotonic())):
+                message: Any = await self.receive()
         except TimeoutError:
             self.fault = Fault(408, "the request's body did not arrive", code="timeout")
             return {"type": "http.disconnect"}

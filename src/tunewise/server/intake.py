@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from tunewise.errors import DataMistake, Failed, TunewiseError, UserMistake
+from tunewise.errors import DataMistake, DiskFull, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
 from tunewise.jobs.erase import drop_empty_index, purge
 from tunewise.jobs.files import files_of
@@ -36,6 +36,7 @@ _FOLDER = "uploads"
 _PATIENCE = 25.0
 """Seconds that a deletion waits for an ingest to end."""
 _RETRY = 2.0
+_BUSY = "files cannot be read just now; it is tried again"
 _NAME = re.compile(r"[^\w.\-()\[\] +,&@']+")
 
 
@@ -204,13 +205,16 @@ class Intake:
         except Failed as error:
             # Another process ingests; the disk is full: neither is the file's fault.
             _LOG.warning("%s", error.message)
+            reason = "no space is left on the server's disk" if isinstance(error, DiskFull) else _BUSY
             for upload in waiting:
-                self.state.set_upload(upload.id, "waiting", error.message)
+                self.state.set_upload(upload.id, "waiting", reason)
             return bool(waiting)
         except TunewiseError as error:
+            # The error's own words name folders of the server and other people's files.
+            _LOG.warning("%s", "; ".join((error.message, *getattr(error, "faults", ()))))
             reasons = dict(fault.partition(": ")[::2] for fault in getattr(error, "faults", ()))
             for upload in waiting:
-                self.state.set_upload(upload.id, "failed", reasons.get(upload.document, error.message))
+                self._failed(upload, reasons.get(upload.document, ""))
             return False
         except Exception as error:  # noqa: BLE001 - whatever a reader or an embedder raises, the uploads are told
             _LOG.exception("an ingest failed")
@@ -222,10 +226,25 @@ class Intake:
         unread = {one.source: one.reason for one in result.unread}
         known = {record.id for record in self.answering.catalog.documents()}
         for upload in waiting:
-            ready = upload.document in known
-            reason = unread.get(upload.document, "" if ready else "the file is gone")
-            self.state.set_upload(upload.id, "ready" if ready else "failed", reason)
+            reason = unread.get(upload.document, "")
+            if upload.document in known:
+                self.state.set_upload(upload.id, "ready", self._told(upload, reason))
+            else:
+                self._failed(upload, reason or "the file is gone")
         return False
+
+    def _failed(self, upload: Upload, reason: str) -> None:
+        """Say that a file could not be read, and why, if its own fault is known."""
+        told = self._told(upload, reason)
+        self.state.set_upload(upload.id, "failed", f"it could not be read: {told}" if told else "it could not be read")
+
+    def _told(self, upload: Upload, reason: str) -> str:
+        """A reason without the server's folders: where a file lies is nobody's business."""
+        documents = self.project.documents
+        for path, shown in ((documents / upload.document, upload.name), (documents, ""), (self.project.root, "")):
+            for where in (path, path.resolve()):
+                reason = reason.replace(str(where), shown)
+        return reason
 
     def _tell(self, phase: str, done: int, total: int) -> None:
         self._progress = (phase, done, total)

@@ -32,6 +32,8 @@ class Options:
     """Time-out of one answer, waiting included."""
     rate: int = 600
     """Requests per minute of one principal; more get 429."""
+    at_once: int = 64
+    """Requests of one principal at a time; more get 429."""
     upload_bytes: int = 50_000_000
     upload_count: int = 1_000
     body_bytes: int = 1_000_000

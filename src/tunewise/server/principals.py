@@ -30,6 +30,11 @@ class Principal:
     """Id of the API key behind it; None for the local owner and for a proxy's users."""
 
     @property
+    def id(self) -> str:
+        """By which its requests are counted: its key, or its name."""
+        return self.key or self.name
+
+    @property
     def may_write(self) -> bool:
         """Whether it may upload and delete documents (of its groups)."""
         return self.role in ("editor", "admin")

@@ -23,13 +23,16 @@ import sqlalchemy as sa
 from tunewise.errors import DataMistake, DiskFull, Failed, need
 from tunewise.server import audit as chain
 from tunewise.server import tables as t
-from tunewise.server.entries import Key, Rating, Turn, Upload
+from tunewise.server.entries import Key, Rating, Turn, Upload, shown
 from tunewise.server.principals import ROLES, Principal
 from tunewise.store import project_folder, sha256
 
 FRESH = 1.0
 """Seconds for which keys are remembered: a key that another process revokes is dead after that."""
 SESSION = 12 * 3600.0
+
+_LAST = sa.select(t.audit.c.number, t.audit.c.hash).order_by(t.audit.c.number.desc()).limit(1)
+_LINE = sa.insert(t.audit)
 
 
 def now() -> str:
@@ -174,6 +177,18 @@ class State:
                 self._read_at = time.monotonic()
             return self._keys
 
+    def at_hand(self, token: str | None) -> bool:
+        """Whether the keys, and this session's token if there is one, are remembered: the database is not asked."""
+        now = time.monotonic()
+        if now - self._read_at > FRESH:
+            return False
+        known = None if token is None else self._sessions.get(sha256(token))
+        return token is None or known is not None and now - known[0] <= FRESH
+
+    def revoked(self) -> frozenset[str]:
+        """The names of the keys that were revoked."""
+        return frozenset(key.name for _, key in self._known().values() if key.revoked is not None)
+
     def has_keys(self) -> bool:
         """Whether there ever was a key: from the first one on, nobody is let in without."""
         return bool(self._known())
@@ -302,7 +317,7 @@ class State:
         """
         with self._write() as connection:
             rows = connection.execute(sa.select(t.turns.c.conversation, t.turns.c.answer)).all()
-            gone = sorted({row[0] for row in rows if document in _shown(row[1])})
+            gone = sorted({row[0] for row in rows if document in shown(row[1])})
             for id in gone:
                 connection.execute(sa.delete(t.turns).where(t.turns.c.conversation == id))
                 connection.execute(sa.delete(t.conversations).where(t.conversations.c.id == id))
@@ -346,14 +361,11 @@ class State:
         self, connection: sa.Connection, principal: str, action: str, target: str, details: Mapping[str, Any]
     ) -> int:
         self._serialise(connection)
-        last = connection.execute(
-            sa.select(t.audit.c.number, t.audit.c.hash).order_by(t.audit.c.number.desc()).limit(1)
-        ).first()
+        last = connection.execute(_LAST).first()
         number, before = (last[0] + 1, last[1]) if last else (1, chain.GENESIS)
         text = json.dumps(details, ensure_ascii=False, sort_keys=True)
-        line = chain.Line(number, now(), principal[:200], action, target[:1000], text)
-        values = {name: getattr(line, name) for name in chain.Line.__slots__}
-        connection.execute(sa.insert(t.audit).values(values | {"hash": chain.line_hash(before, line)}))
+        line = chain.sealed(before, chain.Line(number, now(), principal[:200], action, target[:1000], text))
+        connection.execute(_LINE, {name: getattr(line, name) for name in chain.Line.__slots__})
         return number
 
     def audit(self, *, after: int = 0, limit: int | None = None) -> list[chain.Line]:
@@ -362,17 +374,9 @@ class State:
         with self._read() as connection:
             return [chain.Line(**row) for row in connection.execute(query).mappings()]
 
-    def audit_faults(self) -> list[str]:
+    def audit_faults(self, *, kept: str | None = None) -> list[str]:
         """What was altered in the log (see `audit.faults`)."""
-        return chain.faults(self.audit())
-
-
-def _shown(reply: Mapping[str, Any]) -> set[str]:
-    """The documents whose passages a kept reply holds."""
-    answer = reply.get("answer") or {}
-    return {hit["chunk"]["document"] for hit in answer.get("hits", ())} | {
-        one["document"] for one in answer.get("citations", ())
-    }
+        return chain.faults(self.audit(), kept=kept)
 
 
 def _key(row: Mapping[str, Any]) -> Key:

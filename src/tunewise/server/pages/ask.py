@@ -21,6 +21,7 @@ from tunewise.citations import pieces
 from tunewise.errors import DataMistake, Failed, TunewiseError
 from tunewise.nouns import to_json
 from tunewise.server.desk import Busy, Delta, Done
+from tunewise.server.faults import told
 from tunewise.server.pages.doors import PageRoute, Reader, Shut
 from tunewise.server.pages.render import page, render
 from tunewise.server.principals import Principal
@@ -177,7 +178,8 @@ async def _stream(
         # A full house is no fault of the question: the words for it are the pages' own.
         yield _event("reply", {"html": render(request, "busy.html", who=asker)})
     except TunewiseError as error:
-        shown = {"message": error.message, "tip": error.tip, "faults": ()}
+        fault = told(error, request)
+        shown = {"message": fault.message, "tip": fault.tip, "faults": ()}
         yield _event("reply", {"html": render(request, "mistake.html", who=asker, error=shown)})
 
 

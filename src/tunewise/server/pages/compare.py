@@ -73,7 +73,8 @@ def router(house: House) -> APIRouter:
 
     @routes.post("/compare")
     async def start(
-        asker: Admin, approaches: Annotated[list[str] | None, Form()] = None, limit: Annotated[str, Form()] = ""
+        asker: Admin, approaches: Annotated[list[str] | None, Form()] = None,
+        limit: Annotated[str, Form(max_length=9)] = "",
     ) -> Response:
         # A checked form of known names: what is no approach of this project, or no number, is refused.
         chosen = [house.project.approach(name).name for name in approaches or ()]

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from tunewise.errors import TunewiseError
 from tunewise.server.access import who_or_none
-from tunewise.server.faults import Fault, fault_of
+from tunewise.server.faults import Fault, told
 from tunewise.server.pages.render import page, wants_piece
 from tunewise.server.principals import Principal
 
@@ -30,21 +30,21 @@ class Shut(Exception):
         self.status = status
 
 
-def reader(asker: Annotated[Principal | None, Depends(who_or_none)]) -> Principal:
+async def reader(asker: Annotated[Principal | None, Depends(who_or_none)]) -> Principal:
     """Anybody who may ask."""
     if asker is None:
         raise Shut(401)
     return asker
 
 
-def editor(asker: Annotated[Principal, Depends(reader)]) -> Principal:
+async def editor(asker: Annotated[Principal, Depends(reader)]) -> Principal:
     """Who may put documents in and take them out."""
     if not asker.may_write:
         raise Shut(403)
     return asker
 
 
-def admin(asker: Annotated[Principal, Depends(reader)]) -> Principal:
+async def admin(asker: Annotated[Principal, Depends(reader)]) -> Principal:
     """Who may see every document, and therefore runs."""
     if not asker.is_admin:
         raise Shut(403)
@@ -73,7 +73,7 @@ class PageRoute(APIRoute):
             except HTTPException as error:
                 return _shut(request, error.status_code)
             except (TunewiseError, Fault) as error:
-                fault = fault_of(error)
+                fault = told(error, request)
                 if fault.status in (401, 403, 404):
                     return _shut(request, fault.status)
                 shown = {"message": fault.message, "tip": fault.tip, "faults": getattr(error, "faults", ())}

@@ -52,8 +52,8 @@ def router(house: House) -> APIRouter:
 
     @routes.post("/rate/{id}")
     def judge(
-        request: Request, asker: Reader, id: str, index: Annotated[int, Form(ge=0)], choice: Annotated[str, Form()],
-        seconds: Annotated[float, Form(ge=0, le=86400)] = 0.0,
+        request: Request, asker: Reader, id: str, index: Annotated[int, Form(ge=0, le=1000)],
+        choice: Annotated[str, Form()], seconds: Annotated[float, Form(ge=0, le=86400)] = 0.0,
     ) -> Response:
         one = _session(house, asker, id)
         if index >= len(one.pairs) or choice not in (*rating.CHOICES, "undo"):

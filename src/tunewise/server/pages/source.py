@@ -37,8 +37,8 @@ def router(house: House) -> APIRouter:
 
     @routes.get("/source")
     def source(
-        request: Request, asker: Reader, document: str, start: Annotated[int, Query(ge=0)] = 0,
-        end: Annotated[int, Query(ge=0)] = 0, revision: str = "", view: str = "", whole: bool = False,
+        request: Request, asker: Reader, document: str, start: Annotated[int, Query(ge=0, le=10**9)] = 0,
+        end: Annotated[int, Query(ge=0, le=10**9)] = 0, revision: str = "", view: str = "", whole: bool = False,
     ) -> Response:
         found = _document(house, asker, document)
         # A span of another revision says nothing about this one: the text is shown, and that it changed.
@@ -56,7 +56,7 @@ def router(house: House) -> APIRouter:
         )
 
     @routes.get("/source/page.png")
-    def picture(asker: Reader, document: str, number: Annotated[int, Query(ge=1)], revision: str) -> Response:
+    def picture(asker: Reader, document: str, number: Annotated[int, Query(ge=1, le=10**6)], revision: str) -> Response:
         found = _document(house, asker, document)
         if revision != found.revision or not _drawable(house, found) or number > len(found.pages):
             raise Shut(404)
