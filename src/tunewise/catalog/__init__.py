@@ -28,7 +28,7 @@ from tunewise.catalog.rows import (
     portions,
     row_of,
 )
-from tunewise.catalog.seals import check_access, check_text, seal_chunk
+from tunewise.catalog.seals import check_access, check_text, seal_access, seal_chunk
 from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
