@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -80,6 +81,12 @@ async def answered(desk, order):
     return [event async for event in desk.events(order) if isinstance(event, Done)]
 
 
+def in_a_loop(run):
+    """What an asynchronous function gives; in a thread, since a browser's driver keeps a loop in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(run())).result()
+
+
 def test_the_askers_are_served_by_turns_and_nobody_fills_the_queue_alone():
     slow = Slow()
     desk = Desk(slow, queue=12, batch=4, seconds=20)
@@ -98,7 +105,7 @@ def test_the_askers_are_served_by_turns_and_nobody_fills_the_queue_alone():
         slow.gate.set()
         return await asyncio.gather(*(answered(desk, order) for order in (first, *flood, *late)))
 
-    done = asyncio.run(run())
+    done = in_a_loop(run)
     assert [len(one) for one in done] == [1] * 14 and desk.inside == 0
     assert slow.batches[:3] == [["a0"], ["a1", "b1", "a2", "a3"], ["c1"]]
     assert (desk.counts["done"], desk.counts["refused"]) == (14, 2)
@@ -120,7 +127,7 @@ def test_who_leaves_gives_the_place_back():
             await asyncio.to_thread(wait, lambda: desk.inside == 0)
             slow.gate.clear()
 
-    asyncio.run(run())
+    in_a_loop(run)
     assert desk._held == {} and desk._lanes["echo"].lines == {}
     desk.close()
 
