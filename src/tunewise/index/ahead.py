@@ -17,7 +17,7 @@ from tunewise.index.vectors import FILE, VectorCache
 if TYPE_CHECKING:
     from tunewise.embeddings import Embedder
 
-_FIRST, _LARGEST = 64, 256
+_FIRST, _LARGEST = 256, 512
 """Texts in the first portion, and in the largest: each is twice the one before, since long portions pad less."""
 _SECOND = 1.0
 
