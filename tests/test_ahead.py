@@ -18,7 +18,7 @@ from tunewise.index import Ahead, Index, ahead, passage_text
 from tunewise.index.vectors import FILE, VectorCache
 from tunewise.jobs.ingest import indexes_folder, ingest, open_catalog
 
-TEXTS = [f"Rule {n} holds for {'boxes and ' * (n % 7)}goods." for n in range(700)]
+TEXTS = [f"Rule {n} holds for {'boxes and ' * (n % 7)}goods." for n in range(1500)]
 
 
 class Counting(HashEmbedder):
@@ -45,7 +45,7 @@ def test_batches_follow_from_the_order_of_the_texts_alone(tmp_path: Path) -> Non
         batches.append(embedder.batches)
         assert threading.main_thread().name not in embedder.threads
     assert batches[0] == batches[1] == batches[2]
-    assert [len(batch) for batch in batches[0]] == [64, 128, 256, 256][: len(batches[0])]
+    assert [len(batch) for batch in batches[0]] == [256, 512, 512]
     cache = VectorCache(tmp_path / "0" / FILE, HashEmbedder())
     given = sum(map(len, batches[0]))
     assert cache.missing(TEXTS) == TEXTS[given:]
@@ -56,14 +56,14 @@ def test_batches_follow_from_the_order_of_the_texts_alone(tmp_path: Path) -> Non
 def test_few_texts_start_no_thread_and_known_ones_are_not_embedded_again(tmp_path: Path) -> None:
     embedder = Counting()
     with Ahead(tmp_path, embedder) as early:
-        early.give(TEXTS[:63])
+        early.give(TEXTS[:255])
         early.finish()
     assert embedder.batches == [] and not (tmp_path / FILE).exists()
     for _ in range(2):
         with Ahead(tmp_path, embedder) as early:
-            early.give(TEXTS[:64])
+            early.give(TEXTS[:256])
             early.finish()
-    assert [sorted(batch) for batch in embedder.batches] == [sorted(TEXTS[:64])]
+    assert [sorted(batch) for batch in embedder.batches] == [sorted(TEXTS[:256])]
 
 
 def test_a_failure_is_raised_where_it_is_waited_for(tmp_path: Path) -> None:
@@ -93,11 +93,12 @@ def test_progress_is_told_while_waiting(tmp_path: Path, monkeypatch: pytest.Monk
     with Ahead(tmp_path, Counting(wait=0.1)) as early:
         early.give(TEXTS)
         early.finish(lambda *event: told.append(event))
-    assert told and {(phase, total) for phase, _, total in told} == {("embed", 448)}
+    assert told and {(phase, total) for phase, _, total in told} == {("embed", 1280)}
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
 
-def test_an_ingest_finds_what_was_embedded_ahead(tmp_path: Path) -> None:
+def test_an_ingest_finds_what_was_embedded_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_FIRST", 64)
     root = tmp_path / "documents"
     root.mkdir()
     for number in range(30):
