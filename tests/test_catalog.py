@@ -179,3 +179,12 @@ def test_a_document_that_was_altered_is_not_served(file: Path, catalog: Catalog)
             look()
     # Who looks for damage sees it all.
     assert len(catalog.documents(checked=False)) == 1 and catalog.document(document.id, checked=False).text
+
+
+def test_a_text_that_became_bytes_is_refused_in_plain_words(file: Path, catalog: Catalog) -> None:
+    """One flipped bit in SQLite's record header makes a BLOB of a TEXT."""
+    catalog.put(*make("a.md", "Returns within 30 days."))
+    with sqlite3.connect(file) as raw:
+        raw.execute("UPDATE chunks SET heading = CAST(heading AS BLOB)")
+    with pytest.raises(Damaged, match="never written"):
+        list(catalog.chunks())

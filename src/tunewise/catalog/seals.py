@@ -14,9 +14,17 @@ _CHUNK = ("id", "document", "revision", "start", "end", "text", "title", "headin
 _TIP = "tunewise index check shows what is damaged; restore a copy, or delete .tunewise and ingest again"
 
 
+def _checksum(values: list[Any]) -> str:
+    try:
+        return fingerprint(values)[:32]
+    except TypeError as error:
+        # A flipped bit can make bytes of a text.
+        raise Damaged("a row of the catalog holds what was never written to it", tip=_TIP) from error
+
+
 def seal_chunk(row: Mapping[str, Any]) -> str:
     """Checksum of a chunk's row."""
-    return fingerprint([row[name] for name in _CHUNK])[:32]
+    return _checksum([row[name] for name in _CHUNK])
 
 
 def seal_access(groups: list[str]) -> str:
@@ -27,7 +35,7 @@ def seal_access(groups: list[str]) -> str:
 
 
 def _access(groups: tuple[Any, ...]) -> str:
-    return fingerprint(["access", list(groups)])[:32]
+    return _checksum(["access", list(groups)])
 
 
 _remembered = lru_cache(maxsize=4096)(_access)
