@@ -188,3 +188,13 @@ def test_a_text_that_became_bytes_is_refused_in_plain_words(file: Path, catalog:
         raw.execute("UPDATE chunks SET heading = CAST(heading AS BLOB)")
     with pytest.raises(Damaged, match="never written"):
         list(catalog.chunks())
+
+
+def test_a_passage_whose_document_cannot_be_found_is_told_and_not_left_out(file: Path, catalog: Catalog) -> None:
+    """One flipped bit in SQLite's own index of documents hides one of them."""
+    _, chunks = make("a.md", "Returns within 30 days.")
+    catalog.put(*make("a.md", "Returns within 30 days."))
+    with sqlite3.connect(file) as raw:
+        raw.execute("UPDATE documents SET id = 'b.md'")
+    with pytest.raises(Damaged, match="cannot be found"):
+        catalog.chunks_by_id([chunks[0].id])

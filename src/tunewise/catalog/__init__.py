@@ -228,7 +228,8 @@ class Catalog:
         rows, documents = self._t.chunks, self._t.documents
         # Groups are read from the document, so that a restriction holds from the moment it is written.
         chosen = self._sa.select(rows, documents.c.groups, documents.c.seal.label("access"))
-        return chosen.join(documents, rows.c.document == documents.c.id)
+        # A passage goes with its document: one without is damage, to be told and not left out.
+        return chosen.join(documents, rows.c.document == documents.c.id, isouter=True)
 
     def chunks(self, document_id: str | None = None) -> Iterator[Chunk]:
         """The live chunks, of one document or of all, sorted by document and place."""

@@ -59,6 +59,8 @@ def check_row(row: Mapping[str, Any]) -> None:
 
     Rows of a catalog that was made before there were seals have none; the next change of their document adds them.
     """
+    if row["groups"] is None:
+        raise Damaged(f"the document of the catalog's passage {row['id']!r} cannot be found", tip=_TIP)
     for kept, found in ((row["seal"], seal_chunk(row)), (row["access"], seal_access(row["groups"]))):
         if kept is not None and kept != found:
             raise Damaged(f"the catalog's passage {row['id']!r} is not what was written", tip=_TIP)
