@@ -279,3 +279,16 @@ def test_it_is_quick():
     start = time.process_time()
     recommend(comparison, NEEDS)
     assert time.process_time() - start < 3
+
+
+def test_one_answer_for_everything_is_a_warning():
+    """What a model learns where two of three answers are "yes": to say so, whatever the documents say."""
+    asked = [replace(q, answerable=True, answers=("no" if n % 3 == 0 else "yes",)) for n, q in enumerate(QUESTIONS)]
+    parrot, other = make_runs({"parrot": Skill(0.6), "other": Skill(0.1)}, QUESTIONS, seed=0)
+    for text, warned in (("Yes", True), ("what nobody expects", False)):
+        rows = tuple(replace(row, answer=replace(row.answer, text=text)) for row in parrot.rows)
+        found = recommend(compare([replace(parrot, rows=rows), other], asked), Needs())
+        assert found.choice == "parrot"
+        said = [one for one in found.warnings if "One answer for everything" in one.text]
+        assert bool(said) == warned and all("'yes' to 100 %" in one.text.replace("%", " %") for one in said)
+        assert all("67%" in one.text and "千篇一律" in one.text_zh for one in said)

@@ -17,6 +17,7 @@ is also a tie with any approach that costs no more and than which the choice is 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,8 @@ RIVAL = 0.1
 """Share of resamples from which on another approach counts as tied."""
 SHY = 0.2
 """Share of answerable questions refused, from which on the choice carries a warning."""
+MONOTONE = 0.8
+"""Share of answerable questions that are given one and the same answer, from which on it does too."""
 
 
 def _evidence(comparison: Comparison, needs: Needs, rejected: dict[str, str], costs: dict[str, float]) -> Evidence:
@@ -182,10 +185,29 @@ def _warnings(comparison: Comparison, choice: str) -> tuple[Reason, ...]:
             f"{wrong.mean:.0%} wrongly. Do not let it answer unseen; max_wrong in [needs] makes it a gate.",
             f"错多于对：{choice} 是其中最好的，但答对 {right.mean:.0%}，答错 {wrong.mean:.0%}。请勿在无人审阅时使用；"
             "可在 [needs] 中用 max_wrong 设为门槛。", right.mean - wrong.mean))
+    text, said, fits = _same_answer(comparison, choice)
+    if said > MONOTONE and 0 < fits < said:
+        found.append(Reason(
+            f"One answer for everything: {choice} says {text!r} to {said:.0%} of the answerable questions; that is "
+            f"right for {fits:.0%} of them, whoever says it. It learned the common answer, not what documents say.",
+            f"千篇一律：{choice} 对 {said:.0%} 的可回答问题都回答“{text}”，而这样回答对其中 {fits:.0%} 总是正确的。"
+            "它学到的是常见答案，而不是文档内容。", said))
     if mine.errors:
         found.append(Reason(f"{choice} failed on {mine.errors} question(s); each counts as an empty answer.",
                             f"{choice} 有 {mine.errors} 题报错，均按空答案计分。", float(mine.errors)))
     return tuple(found)
+
+
+def _same_answer(comparison: Comparison, choice: str) -> tuple[str, float, float]:
+    """(an approach's commonest answer, the share of answerable questions that get it, the share it is right for)."""
+    asked = [question for question in comparison.questions if question.answerable]
+    rows = [comparison.rows.get(question.id, {}).get(choice) for question in asked]
+    said = Counter(row.answer.text.strip().casefold() for row in rows if row is not None)
+    if not said:
+        return "", 0.0, 0.0
+    text, count = said.most_common(1)[0]
+    fits = sum(text in (answer.strip().casefold() for answer in question.answers) for question in asked)
+    return text, count / len(asked), fits / len(asked)
 
 
 def comparison_mean(comparison: Comparison, name: str) -> float:
