@@ -346,7 +346,7 @@ PASSED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "RE2": lambda f: f["ratio"] <= 2,
     # A batch that was begun is finished first, and the next one is fuller than the other's alone: at most a few times
     # as long, however many the flood's questions are.
-    "RE3": lambda f: f["dropped_over_after_s"] <= 2 and f["ratio"] <= 8,
+    "RE3": lambda f: f["dropped_over_after_s"] <= 2 and f["ratio"] <= 2,
     "KILL": lambda f: f["lost"] == 0 and f["acknowledged_ratings"] > 0,
 }
 
