@@ -83,6 +83,7 @@ class _Worn:
     adapter: Path | None = None
     documents: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
+    moved_on: bool = False
 
 
 class Answering:
@@ -193,7 +194,6 @@ class Answering:
                 return None
             if approach.answers:
                 return Offer(approach.name, approach, recommended, False, "a file of answers says nothing new")
-        current = self._catalog.current() if approach.index else None
         try:
             if address := self._leaving(approach):
                 reason = f"it would send questions to {address}, and data_may_leave = false"
@@ -201,12 +201,11 @@ class Answering:
             worn = self._wear(approach)
             if self._shut_to(worn, groups):
                 return None
-            moved_on = asking.moved_on(worn.adapter, current.fingerprint if current else None)
         except (ConfigMistake, DataMistake, ModelMistake) as error:
             return Offer(approach.name, approach, recommended, False, error.message)
-        if approach.index and current is None:
+        if approach.index and self._catalog.current() is None:
             return Offer(approach.name, approach, recommended, False, "no documents were ingested yet")
-        return Offer(approach.name, approach, recommended, True, moved_on=moved_on)
+        return Offer(approach.name, approach, recommended, True, moved_on=worn.moved_on)
 
     def choose(self, name: str | None, groups: Groups) -> Approach | None:
         """The approach that answers for a reader: by name, or the recommended one; None when there is none for them.
@@ -239,7 +238,10 @@ class Answering:
         if worn.adapter is None or groups is None:
             return False
         # A document that is gone has no groups to ask any more: nobody but the owner may hear what was learned from it.
-        return not worn.groups <= set(groups) or not worn.documents <= {one.id for one in self.documents(groups)}
+        return not worn.groups <= set(groups) or not worn.documents <= self._visible(groups)
+
+    def _visible(self, groups: Groups) -> set[str]:
+        return {one.id for one in self.documents(groups)}
 
     def _wear(self, approach: Approach) -> _Worn:
         """The approach with its adapter; `ConfigMistake` when that was not trained yet."""
@@ -259,7 +261,9 @@ class Answering:
                 about = [link for _, link in chains.chain(adapter)]
                 documents = frozenset(id for one in about for id in one["documents"])
                 groups = frozenset(group for one in about for group in one.get("groups", ()))
-                self._worn[key] = _Worn(approach, adapter, documents, groups)
+                reads_now = books.index.fingerprint if books is not None and approach.index else None
+                moved_on = asking.moved_on(adapter, reads_now)
+                self._worn[key] = _Worn(approach, adapter, documents, groups, moved_on)
             return self._worn[key]
 
     def questions(self) -> list[Question]:
@@ -331,7 +335,7 @@ class Answering:
         answers: dict[int, Answer] = {}
         for groups in dict.fromkeys(one.groups for one in asked):
             places = [i for i, one in enumerate(asked) if one.groups == groups]
-            visible = {one.id for one in self.documents(groups)}
+            visible = self._visible(groups)
             learned = [q for q in self.questions() if q.split == "train" and visible.issuperset(q.documents)]
             examples = choose_examples(learned, approach.examples)
             made = self._answer(used, model, retriever, [asked[i] for i in places], examples, writer)
