@@ -107,8 +107,40 @@ def test_the_askers_are_served_by_turns_and_nobody_fills_the_queue_alone():
 
     done = in_a_loop(run)
     assert [len(one) for one in done] == [1] * 14 and desk.inside == 0
-    assert slow.batches[:3] == [["a0"], ["a1", "b1", "a2", "a3"], ["c1"]]
+    # Hers are answered one at a time while the others are about, and theirs are not made to wait for hers in one batch.
+    assert slow.batches[0] == ["a0"] and {("a1",), ("b1",), ("c1",)} <= set(map(tuple, slow.batches[1:4]))
     assert (desk.counts["done"], desk.counts["refused"]) == (14, 2)
+    desk.close()
+
+
+def test_one_question_overtakes_the_many_of_another():
+    class Held(Slow):
+        def answer(self, approach, asked):
+            self.batches.append([one.question for one in asked])
+            if asked[0].question.startswith("a"):
+                assert turns.acquire(timeout=10)
+            return [Answer(str(i), one.question, raw=one.question) for i, one in enumerate(asked)]
+
+    turns, slow = threading.Semaphore(0), Held()
+    desk = Desk(slow, queue=12, batch=4, seconds=20)
+
+    async def run():
+        many = [await desk.submit(Principal("anna"), "a0")]
+        await asyncio.to_thread(wait, lambda: slow.batches)
+        many += [await desk.submit(Principal("anna"), f"a{n}") for n in range(1, 8)]
+        turns.release()
+        await asyncio.to_thread(wait, lambda: len(slow.batches) == 2)
+        one = await answered(desk, await desk.submit(Principal("ben"), "b1"))
+        assert slow.batches == [["a0"], ["a1", "a2", "a3", "a4"], ["b1"]] and one[0].answer.raw == "b1"
+        # While he is about, hers come one at a time.
+        turns.release()
+        await asyncio.to_thread(wait, lambda: len(slow.batches) == 4)
+        assert slow.batches[3] == ["a5"]
+        for _ in range(3):
+            turns.release()
+        return await asyncio.gather(*(answered(desk, order) for order in many))
+
+    assert [len(one) for one in in_a_loop(run)] == [1] * 8 and desk.inside == 0
     desk.close()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import shutil
 import socket
@@ -135,6 +136,26 @@ def slow(address: str, questions: int) -> dict[str, Any]:
     }
 
 
+def flood(address: str, secret: str, stop: Any, told: Any) -> None:
+    """One person's questions from `FLOOD` clients at once until `stop`; the count of each status goes into `told`."""
+    counts = Counter[int]()
+
+    def client() -> None:
+        with httpx.Client(base_url=address, timeout=60, headers={"authorization": f"Bearer {secret}"}) as one:
+            while not stop.is_set():
+                status = one.post("/v1/chat/completions", json=PUBLIC).status_code
+                counts[status] += 1
+                if status == 429:
+                    stop.wait(1)
+
+    threads = [threading.Thread(target=client) for _ in range(FLOOD)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(70)
+    told.put(dict(counts))
+
+
 def dropped_and_flood(address: str, app: Any, secrets: dict[str, str]) -> dict[str, Any]:
     """How soon 200 dropped streams are over; and one person's seconds while another fills the queue all the time."""
     plain = Echo.generate
@@ -155,31 +176,24 @@ def dropped_and_flood(address: str, app: Any, secrets: dict[str, str]) -> dict[s
     over = time.perf_counter() - start
     mine = {"authorization": f"Bearer {secrets['group1']}"}
     alone = others(address, 20, mine)
-    stop, told = threading.Event(), Counter[int]()
-
-    def flood() -> None:
-        theirs = {"authorization": f"Bearer {secrets['group2']}"}
-        with httpx.Client(base_url=address, timeout=60, headers=theirs) as one:
-            while not stop.is_set():
-                status = one.post("/v1/chat/completions", json=PUBLIC).status_code
-                told[status] += 1
-                if status == 429:
-                    stop.wait(1)
-
-    threads = [threading.Thread(target=flood) for _ in range(FLOOD)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1)
+    # The flood comes from outside: its clients' own work is not the server's.
+    spawn = multiprocessing.get_context("spawn")
+    stop, told = spawn.Event(), spawn.Queue()
+    flooding = spawn.Process(target=flood, args=(address, secrets["group2"], stop, told), daemon=True)
+    flooding.start()
+    while not desk.inside:
+        time.sleep(0.1)
+    time.sleep(2)
     # A refusal would be raised: the other person is always let in.
     beside = others(address, 20, mine)
     full = desk.inside
     stop.set()
-    for thread in threads:
-        thread.join(60)
+    answers = told.get(timeout=90)
+    flooding.join(10)
     Echo.generate = plain  # type: ignore[method-assign]
     return {
         "dropped": DROPPED, "dropped_over_after_s": round(over, 2), "flood_clients": FLOOD, "flood_in_the_queue": full,
-        "flood_answers": dict(told), "other_alone_p95_s": round(percentile(alone, 0.95), 2),
+        "flood_answers": answers, "other_alone_p95_s": round(percentile(alone, 0.95), 2),
         "other_beside_p95_s": round(percentile(beside, 0.95), 2),
         "ratio": round(percentile(beside, 0.95) / percentile(alone, 0.95), 2),
     }
@@ -344,8 +358,6 @@ PASSED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "XS1-2": lambda f: not (f["dialogs"] or f["console_lines"] or f["foreign_requests"] or f["strange_elements"]),
     "PI2": lambda f: f["forged"] == f["flagged"] > 0,
     "RE2": lambda f: f["ratio"] <= 2,
-    # A batch that was begun is finished first, and the next one is fuller than the other's alone: at most a few times
-    # as long, however many the flood's questions are.
     "RE3": lambda f: f["dropped_over_after_s"] <= 2 and f["ratio"] <= 2,
     "KILL": lambda f: f["lost"] == 0 and f["acknowledged_ratings"] > 0,
 }

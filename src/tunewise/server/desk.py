@@ -1,8 +1,9 @@
 """The queue in front of the models: takes questions while there is room, answers those of one approach together.
 
-One worker thread for each base model takes what waits, the askers by turns, with up to `batch - 1` more of the same
-approach, and lets `Answering` answer them. Whoever asked reads events: `Delta` as text comes, then one `Done`; an error
-is raised. Closing the iterator stops the generation. Knows nothing about HTTP.
+A worker thread for each base model takes what waits, the askers by turns, with up to `batch - 1` more of the same
+approach, and lets `Answering` answer them; a second one lets who asks one thing overtake who asks many. Whoever asked
+reads events: `Delta` as text comes, then one `Done`; an error is raised. Closing the iterator stops the generation.
+Knows nothing about HTTP.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Done:
 
 RESERVE = 4
 """One place more for each so many of the queue, for askers who have none in it: nobody alone shuts the others out."""
+SHARE = 8
+"""Who asks many things at once gets one in so many places of a batch while others ask one thing at a time."""
+SINGLE_SECONDS = 10.0
+"""For so long after such a question, a batch stays short, so that its asker's next one does not wait for a long one."""
 TURNS = 3
 """Earlier turns that a model gets to read, for approaches that let it understand follow-up questions itself."""
 
@@ -102,8 +107,14 @@ class _Lane:
 
     def __init__(self) -> None:
         self.lines: OrderedDict[str, deque[Order]] = OrderedDict()
+        self.single: dict[str, float] = {}
+        """When each asker last came with nothing else waiting."""
+        self.many: frozenset[str] = frozenset()
+        """The askers of what is being answered, where they had more waiting."""
 
     def add(self, order: Order) -> None:
+        if order.asker.id not in self.lines:
+            self.single[order.asker.id] = time.monotonic()
         self.lines.setdefault(order.asker.id, deque()).append(order)
 
     def discard(self, order: Order) -> bool:
@@ -118,10 +129,35 @@ class _Lane:
     def take(self, most: int) -> list[Order]:
         """The oldest order of the asker in front, and up to `most - 1` more of its approach, the askers by turns.
 
-        Who was served goes to the end, so nobody waits for more batches than there are others who ask.
+        Who was served goes to the end, so nobody waits for more batches than there are others who ask. On a CPU a batch
+        takes nearly as long as its questions one by one: those who wait for one answer each share theirs with nobody
+        who waits for several, and the batches of the latter are short while the former are about.
         """
-        first = next(iter(self.lines.values()))[0].approach
-        fitting = {name: [one for one in line if one.approach == first] for name, line in self.lines.items()}
+        since = time.monotonic() - SINGLE_SECONDS
+        self.single = {name: at for name, at in self.single.items() if at > since}
+        front = next(iter(self.lines.values()))
+        several, fitting = len(front) > 1, {}
+        for name, line in self.lines.items():
+            share = max(1, most // SHARE) if self.single.keys() - {name} else most
+            if (len(line) > 1) == several:
+                fitting[name] = [one for one in line if one.approach == front[0].approach][:share]
+        taken = self._out(fitting, most)
+        self.many = frozenset(order.asker.id for order in taken if several)
+        return taken
+
+    def overtaking(self) -> dict[str, Order]:
+        """The orders of those who wait for one answer while those of who asks many are being made."""
+        if not self.many:
+            return {}
+        return {name: line[0] for name, line in self.lines.items() if len(line) == 1 and name not in self.many}
+
+    def overtake(self, most: int) -> list[Order]:
+        """The first of them, and up to `most - 1` more of its approach."""
+        singles = self.overtaking()
+        first = next(iter(singles.values()))
+        return self._out({name: [one] for name, one in singles.items() if one.approach == first.approach}, most)
+
+    def _out(self, fitting: dict[str, list[Order]], most: int) -> list[Order]:
         rounds = zip_longest(*fitting.values())
         taken = [order for turn in rounds for order in turn if order is not None][:most]
         for order in taken:
@@ -209,9 +245,10 @@ class Desk:
             lane = self._lanes.get(chosen.model)
             if lane is None:
                 lane = self._lanes[chosen.model] = _Lane()
-                thread = threading.Thread(target=self._work, args=(lane,), name=f"desk {chosen.model}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                for work in (self._work, self._overtake):
+                    thread = threading.Thread(target=work, args=(lane,), name=f"desk {chosen.model}", daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
             lane.add(order)
             self._change.notify_all()
         return order
@@ -266,23 +303,36 @@ class Desk:
 
     # -------------------------------------------------------------------------------------------- workers
 
-    def _take(self, lane: _Lane) -> list[Order] | None:
-        """What is answered next; None when the desk is closed and empty."""
-        with self._change:
-            while not lane.lines:
-                if self._closing:
-                    return None
-                self._change.wait()
-            return lane.take(self.batch)
-
     def _work(self, lane: _Lane) -> None:
-        while (orders := self._take(lane)) is not None:
-            try:
-                self._answer([order for order in orders if not order.stopped()])
-            finally:
-                with self._change:
-                    self._gone(orders)
-                    self.counts["stopped"] += sum(order.stop.is_set() for order in orders)
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: lane.lines or self._closing)
+                if not lane.lines:
+                    return
+                orders = lane.take(self.batch)
+                if lane.many:
+                    # Whoever came with one question while the batch before ran need not wait for this one.
+                    self._change.notify_all()
+            self._serve(orders)
+            with self._change:
+                lane.many = frozenset()
+
+    def _overtake(self, lane: _Lane) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: lane.overtaking() or self._closing)
+                if self._closing:
+                    return
+                orders = lane.overtake(self.batch)
+            self._serve(orders)
+
+    def _serve(self, orders: list[Order]) -> None:
+        try:
+            self._answer([order for order in orders if not order.stopped()])
+        finally:
+            with self._change:
+                self._gone(orders)
+                self.counts["stopped"] += sum(order.stop.is_set() for order in orders)
 
     def _answer(self, orders: list[Order]) -> None:
         if not orders:
