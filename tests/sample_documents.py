@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunewise.catalog import Catalog
+from tunewise.embeddings import HashEmbedder
+from tunewise.index import Index, build
 from tunewise.nouns import Chunk, Document, Heading, Page
 from tunewise.store import sha256
 
@@ -24,3 +31,16 @@ def make(
         )
         start = end + 1
     return document, chunks
+
+
+@contextmanager
+def indexed(
+    folder: Path, sentences: Sequence[str], embedder: HashEmbedder, *, groups: Mapping[int, tuple[str, ...]]
+) -> Iterator[Index]:
+    """An index of documents of one sentence each, `N.md`; `groups` are those of the restricted ones, by number."""
+    with Catalog(f"sqlite:///{folder / 'catalog.sqlite'}") as catalog:
+        for number, sentence in enumerate(sentences):
+            language = "en" if sentence.isascii() else "zh"
+            catalog.put(*make(f"{number}.md", sentence, groups=groups.get(number, ()), language=language))
+        build(catalog, folder / "indexes", embedder=embedder)
+        yield Index(catalog, folder / "indexes")

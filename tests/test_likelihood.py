@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from sample_documents import make
+from sample_documents import indexed
 from tiny_models import tiny_llama
-from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
-from tunewise.index import Index, build, passage_text
+from tunewise.index import Index, passage_text
 from tunewise.jobs.library import Library
 from tunewise.jobs.reranking import likelihood_reranker, scoring_model
 from tunewise.nouns import Hit, Retrieval
@@ -48,13 +47,8 @@ def model(folder: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    place = tmp_path_factory.mktemp("likelihood")
-    with Catalog(f"sqlite:///{place / 'catalog.sqlite'}") as catalog:
-        for number, sentence in enumerate(SENTENCES):
-            language = "en" if sentence.isascii() else "zh"
-            catalog.put(*make(f"{number}.md", sentence, groups=("board",) if number == 7 else (), language=language))
-        build(catalog, place / "indexes", embedder=HashEmbedder())
-        yield Index(catalog, place / "indexes")
+    with indexed(tmp_path_factory.mktemp("likelihood"), SENTENCES, HashEmbedder(), groups={7: ("board",)}) as made:
+        yield made
 
 
 def messages(language: str):

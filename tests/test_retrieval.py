@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from sample_documents import make
-from tunewise.catalog import Catalog
+from sample_documents import indexed
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import ConfigMistake, ModelMistake
-from tunewise.index import Index, build
+from tunewise.index import Index
 from tunewise.nouns import Retrieval
 from tunewise.retrieval import fuse, make_retriever
 
@@ -43,13 +42,8 @@ class Foreign(HashEmbedder):
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    folder = tmp_path_factory.mktemp("retrieval")
-    with Catalog(f"sqlite:///{folder / 'catalog.sqlite'}") as catalog:
-        for number, sentence in enumerate(SENTENCES):
-            language = "en" if sentence.isascii() else "zh"
-            catalog.put(*make(f"{number}.md", sentence, groups=("staff",) if number == 3 else (), language=language))
-        build(catalog, folder / "indexes", embedder=EnglishOnly())
-        yield Index(catalog, folder / "indexes")
+    with indexed(tmp_path_factory.mktemp("retrieval"), SENTENCES, EnglishOnly(), groups={3: ("staff",)}) as made:
+        yield made
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])

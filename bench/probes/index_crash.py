@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from index_tools import Outcome, bring, fill, fork, kill, seen
+from index_tools import Outcome, begin, bring, fill, fork, kill, seen
 
 from tunewise.errors import TunewiseError
 from tunewise.index import Index
@@ -94,12 +94,7 @@ def cr6(n: int, place: Path, *, documents: int = 40) -> Outcome:
 
 
 def _fork_killed(call: Callable[[], Any], wait: Callable[[], None], seconds: float) -> bool:
-    child = os.fork()
-    if child == 0:
-        try:
-            call()
-        finally:
-            os._exit(0)
+    child = begin(call)
     ready = threading.Thread(target=wait, daemon=True)
     ready.start()
     deadline = time.monotonic() + 60

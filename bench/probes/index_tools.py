@@ -21,6 +21,17 @@ from tunewise.store import sha256
 Outcome = dict[str, Any]
 
 
+def begin(call: Callable[[], Any]) -> int:
+    """The process id of a forked child that runs `call` and is not waited for."""
+    child = os.fork()
+    if child == 0:
+        try:
+            call()
+        finally:
+            os._exit(0)
+    return child
+
+
 def fork(call: Callable[[], Any], *, kill_after: float | None = None, gone: bool = False) -> Any:
     """What `call` returns in a forked child, or None when it was killed after so many seconds.
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from index_tools import Outcome, bring, fill, fork, kill, piece, seen
+from index_tools import Outcome, begin, bring, fill, fork, kill, piece, seen
 
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
@@ -51,12 +51,7 @@ def cc2(n: int, place: Path) -> Outcome:
             fill(root / "documents", dict.fromkeys(range(20), version))
             bring(root)
 
-    child = os.fork()
-    if child == 0:
-        try:
-            writer()
-        finally:
-            os._exit(0)
+    child = begin(writer)
     try:
         failures, generations = fork(lambda: _reader(root, n))
     finally:
