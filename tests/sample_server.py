@@ -70,7 +70,7 @@ def served(project: Project, **options: Any) -> Iterator[tuple[str, Any]]:
         assert not thread.is_alive()
 
 
-def wait(condition: Any, *, seconds: float = 10.0) -> Any:
+def wait(condition: Any, *, seconds: float = 30.0) -> Any:
     """The first true value of a condition; fails when it takes too long."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -157,7 +157,7 @@ def test_numbers_that_are_too_large_are_refused_quickly(server, value):
         httpx.get(f"{address}/v1/audit", params={"after": -5, "limit": value}),
     ]
     assert all(400 <= reply.status_code < 500 for reply in replies), [reply.text for reply in replies]
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 15
 
 
 def test_bodies_that_are_too_large_or_too_deep_are_refused(server):
@@ -192,8 +192,8 @@ def test_slow_clients_and_dropped_connections_hold_nobody_up(server):
             next(reply.iter_lines())
     start = time.monotonic()
     assert httpx.post(f"{address}/v1/chat/completions", json=body | {"stream": False}).status_code == 200
-    assert time.monotonic() - start < 2
-    wait(lambda: app.state.house.desk.inside == 0, seconds=2)
+    assert time.monotonic() - start < 10
+    wait(lambda: app.state.house.desk.inside == 0)
     for one in slow:
         one.close()
 
@@ -406,7 +406,7 @@ def test_strangers_send_no_large_bodies_and_no_body_takes_for_ever(tmp_path, mon
 
             def drip():
                 try:
-                    for _ in range(30):
+                    for _ in range(300):
                         slow.sendall(b" ")
                         time.sleep(0.1)
                 except OSError:
@@ -416,5 +416,5 @@ def test_strangers_send_no_large_bodies_and_no_body_takes_for_ever(tmp_path, mon
             thread = threading.Thread(target=drip)
             thread.start()
             assert b" 408 " in slow.recv(1000)
-            assert time.monotonic() - start < 2.5
+            assert time.monotonic() - start < 15
             thread.join()

@@ -53,7 +53,7 @@ class Tab:
     def __init__(self, browser, address: str, *, language: str = "en", width: int = 1280, **options) -> None:
         locale = "zh-CN" if language == "zh" else "en-US"
         self.context = browser.new_context(locale=locale, viewport={"width": width, "height": 850}, **options)
-        self.context.set_default_timeout(25_000)
+        self.context.set_default_timeout(60_000)
         self.page, self.address, self.said = self.context.new_page(), address, []
         self.page.on("console", lambda m: self.said.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("pageerror", lambda error: self.said.append(str(error)))

@@ -25,6 +25,8 @@ from tunewise.questions import save_questions
 
 TURNS = 20
 """Turns of one conversation that is opened."""
+PIECES = 20
+"""Texts whose pieces are put into one page."""
 _TOML = """\
 [project]
 name = {name}
@@ -176,10 +178,12 @@ def look(browser: Any, address: str, texts: Sequence[str], *, whole: int = 10) -
                 page.locator("#source .lines").wait_for()
                 watch.check()
                 page.keyboard.press("Escape")
-        watch.open("/documents")
-        for text, id in zip(texts, ids, strict=True):
+        for number, (text, id) in enumerate(zip(texts, ids, strict=True)):
+            if number % PIECES == 0:
+                watch.open("/documents")
             shown["pieces"] += page.evaluate(_PIECES, [text, id])
-        watch.check()
+            if number % PIECES == PIECES - 1 or number == len(texts) - 1:
+                watch.check()
         watch.open("/")
         for text in texts[::whole]:
             done = page.locator('.reply[data-state="done"]')
