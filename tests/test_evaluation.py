@@ -116,6 +116,19 @@ def test_a_failed_question_is_a_row_and_costs_only_itself(tmp_path):
     assert again.batches == [["q2"]] and healed.rows[2].answer.error is None and healed == load_run(tmp_path)
 
 
+def test_an_answer_that_no_scorer_can_read_costs_only_itself(tmp_path):
+    def odd(question, given, **more):
+        if question.id == "q3" and given.text:
+            raise KeyError("十")
+        return score(question, given, **more)
+
+    ask = Asker()
+    rows = evaluate(ask, QUESTIONS, approach=APPROACH, score=odd, folder=tmp_path, identity=IDENTITY, batch=4).rows
+    assert [row.question for row in rows if row.answer.error] == ["q3"]
+    assert "could not be scored" in rows[3].answer.error
+    assert rows[3].scores["quality"] == 0 and [len(batch) for batch in ask.batches] == [4, 4, 2]
+
+
 def test_answers_to_other_questions_are_failures(tmp_path):
     result = run(lambda questions: [answer(question) for question in questions][::-1], tmp_path, QUESTIONS[:3], batch=3)
     assert all(row.answer.error is None for row in result.rows), "asked one by one, it answers the right one"

@@ -49,6 +49,8 @@ def test_chinese_numbers(text, value):
     ("1,200.50 kg", [(1200500, "mass")]), ("$1.2 million", [(1_200_000, "dollars")]), ("3.5 %", [(3.5, "share")]),
     ("百分之五", [(5, "share")]), ("(1,234)", [(-1234, "")]), ("-12.6", [(-12.6, "")]), ("AX-200", [(200, "")]),
     ("twenty-five days", [(25 * 86400, "time")]), ("三万元", [(30000, "yuan")]), ("十分重要，一般情况", []),
+    ("百分之三点五", [(3.5, "share")]), ("百分之二点十五", [(2, "share"), (15, "")]),
+    ("百分之三点五点", [(3.5, "share")]),
     ("１２天", [(12 * 86400, "time")]), ("12 per cent", [(12, "share")]), ("no number", []), ("5 m", [(5, "length")]),
 ])
 def test_quantities(text, found):
@@ -102,6 +104,9 @@ def test_lists():
 @pytest.mark.parametrize(("text", "found"), [
     ("Yes, it did.", "yes"), ("No.", "no"), ("The answer is: maybe", "maybe"), ("Nobody knows", ""), ("不是，", "no"),
     ("是的，可以", "yes"), ("可能会", "maybe"), ("It depends", ""), ("答案：否", "no"), ("不确定", "maybe"),
+    # Words that open with a deciding sign and decide nothing.
+    ("对不起，我找不到", ""), ("有效期为30天", ""), ("对于这个问题", ""), ("是否可以取决于经理", ""), ("不清楚", ""),
+    ("不仅可以，而且免费", ""), ("能否退货", ""), ("无法退货", "no"), ("能退货", "yes"), ("无法确定", "maybe"),
 ])
 def test_decisions(text, found):
     assert decision(text) == found

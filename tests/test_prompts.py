@@ -68,27 +68,45 @@ def test_an_unknown_template_lists_the_known():
     assert "grounded" in error.value.tip
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Not in the documents.",
-        "not in the document",
-        "The passages do not contain the answer.",
-        "I don't know.",
-        "文档中没有。",
-        "段落中没有提到。",
-        "无法确定。",
-        "There is no information about this.",
-        "The answer is not given.",
-    ],
-)
+REFUSALS = [
+    "Not in the documents.", "I'm sorry, but the documents do not mention this.", "Sorry, I don't know.",
+    "I couldn't find any information about that.", "The provided documents do not contain this information.",
+    "It is not mentioned in the documents.", "The answer is not in the passages.",
+    "The information is not available.", "Unfortunately, the passages don't say.",
+    "I am afraid I cannot answer this question.", "There is no information about this in the text.", "No answer.",
+    "Unanswerable", "These documents do not specify a deadline.",
+    "Based on the provided context, I cannot determine the fee.", "The context does not provide this.",
+    "I do not have enough information to answer.", "Not specified.",
+    "The question cannot be answered from the documents.", "This is not stated in the handbook.",
+    "The documents contain no information on this.", "I could not find the answer.", "No information is given.",
+    "Unknown", "抱歉，文档中没有相关信息。", "对不起，我不知道。", "文档没有提到。", "资料中未提及。", "文档中没有。",
+    "我不知道。", "无法回答。", "根据提供的资料，无法确定。", "所提供的文档中没有提到这一点。", "没有找到相关信息。",
+    "未说明", "很抱歉，我无法回答这个问题。", "这些资料里没有说明。", "不清楚。", "上述段落未提及。",
+    "无法从文档中得知。", "not in the document", "The passages do not contain the answer.", "I don't know.",
+    "段落中没有提到。", "无法确定。", "There is no information about this.", "The answer is not given.",
+]
+ANSWERS = [
+    "No answer is required for orders under 5 euros.", "30 days", "The answer is given in chapter 2: 30 days.",
+    "It is not allowed.", "No.", "Not refundable.", "The information is provided by the service desk.",
+    "I would say 30 days.", "The documents must be signed.", "There is no fee.",
+    "The document is stored for ten years.", "Unknown items are returned to the sender.",
+    "The passage between the halls is closed at night.", "Not before Monday.",
+    "No information desk is open on Sunday.", "Nobody knows better than the warehouse: 14 days.",
+    "The text message is sent at once.", "Sorry sheets go to room 4.", "The documents do.",
+    "It is stated in the handbook: two years.", "没有费用。", "不可以。", "未成年人不得进入。", "文档保存十年。",
+    "资料室在二楼。", "不能退货。", "没有", "信息安全部负责。", "内容须经审核。", "无法兰的管道",
+    "文件柜有三把钥匙。", "我司不收取费用。", "不超过30天", "资料不得带出公司。", "未开封的产品可以退货。",
+    "文中规定为30天。", "不对外销售", "没有上限", "提供的资料包括发票", "根据手册第3章，保修期为两年。", "",
+    "No fee is charged.", "Not later than May", "三十天", "No",
+]
+
+
+@pytest.mark.parametrize("text", REFUSALS)
 def test_refusals_are_seen(text):
     assert is_refusal(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["30 days", "", "No fee is charged.", "Not later than May", "三十天", "没有费用", "No"]
-)
+@pytest.mark.parametrize("text", ANSWERS)
 def test_answers_are_not_taken_for_refusals(text):
     assert not is_refusal(text)
 

@@ -51,6 +51,26 @@ def test_all_faults_of_a_file_are_listed_with_their_lines(tmp_path):
     assert "colour" in error.value.faults[4] and "known:" in error.value.faults[4]
 
 
+@pytest.mark.parametrize(("more", "said"), [
+    ({"groups": "hr"}, "'groups'"), ({"language": None}, "'language'"), ({"kind": 3}, "'kind'"),
+    ({"answerable": "false"}, "true or false"), ({"answers": [5]}, "list of texts"),
+])
+def test_values_of_a_wrong_type_are_faults(tmp_path, more, said):
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"id": "a", "question": "Fine?", "answers": ["yes"]} | more), encoding="utf-8")
+    with pytest.raises(DataMistake) as error:
+        load_questions(path)
+    assert said in error.value.faults[0]
+
+
+def test_a_question_is_of_the_language_it_is_written_in(tmp_path):
+    path = tmp_path / "q.jsonl"
+    rows = [{"id": "a", "question": "仓库什么时候关门？"}, {"id": "b", "question": "When?"},
+            {"id": "c", "question": "When?", "language": "zh"}]
+    path.write_text("\n".join(json.dumps(row | {"answers": ["x"]}) for row in rows), encoding="utf-8")
+    assert [question.language for question in load_questions(path)] == ["zh", "en", "zh"]
+
+
 def test_gold_that_does_not_match_the_documents_is_found():
     documents = {"r.md": "Send it back within 30 days."}
     good = Question("a", "How long?", ("30 days",), (Gold("r.md", 20, 27),))

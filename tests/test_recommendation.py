@@ -62,7 +62,8 @@ def test_simplicity_breaks_equal_costs():
 @pytest.mark.parametrize(("needs", "out"), [
     (Needs(max_p95_seconds=1.0), {"rag", "raft"}),
     (Needs(max_memory_gb=1.5), {"rag", "raft"}),
-    (Needs(max_update_minutes=30.0), {"sft"}),
+    # A prompt alone is never up to date, however quickly.
+    (Needs(max_update_minutes=30.0), {"prompt", "sft"}),
     (Needs(citations_required=True), {"prompt", "sft"}),
     (Needs(max_wrong=0.5), {"prompt", "sft"}),
 ])
@@ -220,6 +221,16 @@ def test_forgetting_and_data_that_may_not_leave_are_gates():
                    for s in comparison.standings)
     gated = recommend(replace(comparison, standings=forgot), replace(NEEDS, max_forgetting=0.05)).rejected
     assert gated["raft"] == "forgetting 0.120 > 0.05" and "not measured" in gated["sft"] and len(gated) == 2
+
+
+def test_who_failed_on_every_question_is_neither_quick_nor_cheap_nor_a_tie():
+    runs = make_runs(SKILLS, QUESTIONS, seed=0)
+    failed = tuple(replace(row, answer=replace(row.answer, error="down", text="", seconds=0.0),
+                           scores=dict.fromkeys(row.scores, 0.0)) for row in runs[0].rows)
+    down = replace(runs[0], approach=replace(runs[0].approach, name="down"), rows=failed, cost=Cost())
+    found = recommend(compare([*runs, down], QUESTIONS), Needs(max_p95_seconds=9.0))
+    assert found.rejected["down"] == f"it failed on all {len(QUESTIONS)} questions"
+    assert "down" not in (*found.tie, *found.on_front, *found.front) and found.total_cost["down"] == float("inf")
 
 
 def test_what_nobody_told_passes_no_gate():

@@ -128,6 +128,14 @@ def cite(document="a.md", start=10, end=30, verified=True, revision="r1") -> Cit
     return Citation("[1]", document, revision, start, end, "q" * (end - start), verified=verified)
 
 
+def test_an_index_that_gives_nothing_found_nothing():
+    asked = Question("q", "How long?", ("30 days",), (Gold("a.md", 0, 7),))
+    found = score(asked, Answer("q", "30 days"), reads=True)
+    assert [found[name] for name in ("recall", "mrr", "ndcg", "citation_recall")] == [0, 0, 0, 0]
+    assert not {"recall", "citation_recall"} & score(asked, Answer("q", "30 days")).keys()
+    assert "citation_recall" not in score(asked, Answer("q", "Not in the documents.", refused=True), reads=True)
+
+
 def test_citation_precision_and_recall():
     found = hits(chunk("a.md", 0, "p" * 60), chunk("b.md", 0, "p" * 60))
 

@@ -57,6 +57,18 @@ def test_markers_are_checked_against_the_passages_that_came_along(tmp_path):
     assert not wrong.verified and "7" in wrong.reason
 
 
+def test_passages_of_their_own_are_told_apart(tmp_path):
+    asked = [Question(name, "What?", ("x",)) for name in ("a", "b", "c")]
+    ask = answers_file(lines(tmp_path / "a.jsonl", *(
+        {"id": q.id, "answer": "x", "passages": [f"only for {q.id}" if q.id != "c" else "only for a"]} for q in asked
+    )), LIBRARY)
+    first, second, third = (answer.hits[0].chunk.id for answer in ask(asked))
+    assert first == third != second
+    with pytest.raises(DataMistake) as error:
+        one(tmp_path, answer="x", refused="false")
+    assert "true or false" in error.value.faults[0]
+
+
 def test_documents_quotes_and_spans_are_looked_up(tmp_path):
     for cited in (
         "https://x.example/shop/lamp.md",

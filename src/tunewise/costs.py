@@ -54,6 +54,9 @@ def bill(approach: Approach, cost: Cost, rows: Sequence[Row], needs: Needs) -> B
     seconds = seconds_per_answer(rows)
     fixed, first = (total_cost(approach, cost, seconds, replace(needs, answers_per_month=n), tokens=tokens)
                     for n in (0, 1))
+    if rows and not fine:
+        # Nobody knows what an answer costs that never came.
+        return Bill(approach.name, fixed, math.inf)
     return Bill(approach.name, fixed, first - fixed)
 
 

@@ -14,9 +14,10 @@ class Needs:
     """What the user cannot do without, and what the rest is worth. Gates are None where there is none.
 
     `answers_per_month`, `updates_per_month` and the prices make the total cost over `months`. `max_forgetting` is the
-    largest share of what the base model got right that a tuned one may lose. Without `data_may_leave` no question and
-    no passage goes to an address that is not this machine. Prices of tokens are for a million; an approach behind an
-    endpoint is charged by them where one of the two is given, else by the hour as everybody is.
+    most that the accuracy on general questions may fall by tuning, gains counted against losses. Without
+    `data_may_leave` no question and no passage goes to an address that is not this machine. Prices of tokens are for a
+    million; an approach behind an endpoint is charged by them where one of the two is given, else by the hour as
+    everybody is.
     """
 
     margin: float = 0.02

@@ -117,6 +117,18 @@ def _ask_batch(ask: Ask, questions: Sequence[Question]) -> list[Answer]:
         return [_ask_batch(ask, [question])[0] for question in questions]
 
 
+def _scored(question: Question, answer: Answer, score: Score) -> Row:
+    """The row of an answer; one that no scorer can read costs itself alone, not those that were asked with it."""
+    try:
+        scores = score(question, answer)
+    except UserMistake:
+        raise
+    except Exception as error:
+        answer = Answer(question.id, "", error=f"it could not be scored: {type(error).__name__}: {error}")
+        scores = score(question, answer)
+    return Row(question.id, answer, {name: float(value) for name, value in scores.items()})
+
+
 def _check_questions(questions: Sequence[Question], score: Score) -> None:
     """Refuse before the first answer what would fail after the last: no questions, double ids, questions that can not
     be scored."""
@@ -187,8 +199,7 @@ def evaluate(
         for start in range(0, len(todo), batch):
             part = todo[start : start + batch]
             for place, (question, answer) in enumerate(zip(part, _ask_batch(ask, part), strict=True), 1):
-                scores = {name: float(value) for name, value in score(question, answer).items()}
-                rows.append(Row(question.id, answer, scores), asked[question.id], sync=place == len(part))
+                rows.append(_scored(question, answer, score), asked[question.id], sync=place == len(part))
             done += len(part)
             if progress is not None:
                 progress(approach.name, done, len(questions))

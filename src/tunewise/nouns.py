@@ -336,7 +336,7 @@ class Standing:
     against_best: Difference | None = None
     against_cheapest: Difference | None = None
     forgetting: Estimate | None = None
-    """Change of accuracy on what the base model knew before it was tuned (negative: it forgot)."""
+    """Net change of accuracy on general questions by tuning (negative: more was lost than gained)."""
     seed_sd: float | None = None
     """Standard deviation of the deciding metric's mean over training seeds; None where one seed was trained."""
 

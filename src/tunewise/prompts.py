@@ -21,13 +21,44 @@ from tunewise.store import fingerprint
 REFUSAL = {"en": "Not in the documents.", "zh": "文档中没有。"}
 """What a model is asked to say when the documents do not hold the answer."""
 
+_SORRY = (
+    r"(?:(?:i am|i m|im|we are) )?(?:very |so )?(?:sorry|afraid) (?:but |that )?|unfortunately |apologies (?:but )?"
+    r"|i apologi[sz]e (?:but )?|(?:很|非常)?(?:抱歉|对不起|遗憾) ?|不好意思 ?"
+)
+_SOURCE = (
+    r"(?:(?:the|these|those|this|any of the|your|our) )?(?:given |provided |supplied |available |retrieved |above )*"
+    r"(?:passages?|documents?|texts?|context|sources?|materials?|handbook)(?: (?:provided|given|supplied|above))?"
+)
+_SAID = (
+    r"(?:say|said|hold|contain|include|mention|state|provide|specify|give|tell|answer|cover|address|describe)(?:e?d|s)?"
+)
+_TOLD = "given|found|stated|available|provided|mentioned"
+_GIVEN_ZH = "文档|资料|段落|文章|材料|手册|上下文|信息|内容"
 _REFUSALS = re.compile(
-    r"^(not in the documents?|(the )?(answer|information) is not (in|given|found|stated|available|provided|mentioned)"
-    r"|(the )?(passages?|documents?|text|context)( provided)? (do|does) not"
-    r" (say|hold|contain|mention|state|provide|include|specify)"
-    r"|there is no information|no answer|i (do not|don t|cannot|can t) (know|answer|find)|unanswerable"
-    r"|not (stated|specified|mentioned)$"
-    r"|文档中(没有|未)|段落中(没有|未)|文中(没有|未)|(我)?不知道|无法(回答|确定|得知)|没有(提到|说明|相关信息)|未(提及|说明))",
+    rf"^(?:{_SORRY})?(?:" + "|".join((
+        "not in the documents?",
+        r"(?:the |this |that |an? )?(?:answer|information|question)(?: to (?:this|that|the|your) question)?"
+        rf" (?:(?:is|was) not (?:in|{_TOLD})|(?:cannot|can not|could not) be (?:{_TOLD}|answered|determined))",
+        rf"{_SOURCE} (?:(?:do|does|did)(?: not|n t) {_SAID}|(?:contains?|says?|mentions?|gives?) (?:no|nothing))",
+        rf"(?:this|that|it|which) (?:is|was) not (?:{_TOLD}|specified|said|described) (?:in|by) {_SOURCE}",
+        rf"(?:based on|according to) {_SOURCE} (?:i|we) (?:cannot|can t|can not|could not|couldn t|do not|don t)"
+        " (?:answer|find|say|know|determine|tell)",
+        "there is no (?:information|mention|answer)",
+        rf"(?:no answer|no information|unanswerable|unknown)$|no (?:information|answer) (?:is |was )?(?:{_TOLD})",
+        "(?:i|we) (?:do not|don t|did not|didn t|cannot|can t|can not|could not|couldn t|was unable to|am unable to"
+        "|am not able to) (?:know|answer|find|say|tell|determine|see"
+        "|have (?:any |enough |that |this |the )?(?:information|knowledge|data))",
+        rf"not (?:{_TOLD}|specified|known)(?: in the (?:documents?|passages?|text))?$",
+        r"(?:在|根据|从)?(?:所|已)?(?:提供|给出|给定|检索到|上述|以上|现有|这些)?的?"
+        rf"(?:文中|{_GIVEN_ZH})(?:内容)?(?:中|里|内|之中)?(?:并|都|均)?(?:没有|没|未|不)(?:有|能|曾)?(?:被)?"
+        "(?:提到|提及|说明|写明|给出|包含|涉及|找到|相关|记载|回答|这|该|答案|任何|信息|有关|足够|$)",
+        "(?:文档|段落|资料|文)中(?:没有|未)",
+        rf"(?:根据|从|依据)[^ ]{{0,8}}(?:{_GIVEN_ZH})(?:内容)?(?:中|来看)? ?(?:我|我们)?(?:无法|不能|没有找到)",
+        "(?:我|我们)?(?:并)?(?:不知道|不清楚|不了解)",
+        "(?:我|我们)?(?:无法|不能)(?:回答|确定|得知|从|根据|找到|判断)",
+        "(?:我|我们)?没有(?:找到|提到|说明|相关信息|相关资料|足够)",
+        "(?:我|我们)?未(?:提及|说明|找到|提到)|没有答案$|无相关信息",
+    )) + ")",
 )
 _FIELD = re.compile(r"\{(passages|question|refusal)\}")
 

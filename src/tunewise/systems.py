@@ -22,7 +22,7 @@ from tunewise.citations import strip_markers, unsupported, verify
 from tunewise.errors import ConfigMistake, DataMistake, Failed, ModelMistake
 from tunewise.nouns import Answer, Approach, Chunk, Citation, Hit, Question
 from tunewise.prompts import is_refusal
-from tunewise.store import read_jsonl
+from tunewise.store import read_jsonl, sha256
 
 Ask = Callable[[Sequence[Question]], list[Answer]]
 KEYS = ("id", "answer", "citations", "passages", "refused", "seconds", "tokens_in", "tokens_out", "error")
@@ -63,8 +63,9 @@ def _passage(value: Any, number: int, library: Library) -> Chunk:
                          chunk.heading, chunk.page, chunk.language)
     start = entry.get("start")
     start = start if document and isinstance(start, int) and start >= 0 else 0
-    return Chunk(f"given-{number}", document or str(entry.get("document") or "(not named)"), "", start,
-                 start + len(text), text)
+    # By its content: "passage 1" of another question, or of another system, is another passage.
+    named = document or str(entry.get("document") or "(not named)")
+    return Chunk(f"given-{sha256(f'{named}|{text}')[:12]}", named, "", start, start + len(text), text)
 
 
 def _cited(value: Any, claim: str, marker: str, library: Library) -> tuple[Citation, Chunk | None]:
@@ -159,6 +160,8 @@ def _fault(value: Any, known: Mapping[str, Any]) -> str:
             return f'"{key}" must be a list'
     if any(isinstance(entry, bool) or not isinstance(entry, (int, str, dict)) for entry in value.get("citations", [])):
         return '"citations" are numbers, names or objects'
+    if not isinstance(value.get("refused", False), bool):
+        return '"refused" must be true or false'
     for key in ("seconds", "tokens_in", "tokens_out"):
         entry = value.get(key, 0)
         if isinstance(entry, bool) or not isinstance(entry, (int, float)) or not entry >= 0:

@@ -336,7 +336,7 @@ def _measure(
         ask,
         asked,
         approach=approach,
-        score=scored,
+        score=partial(scored, reads=bool(approach.index)),
         folder=place,
         identity=identity,
         batch=32,

@@ -15,7 +15,7 @@ from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Gold, Question, to_json
-from tunewise.sentences import terms
+from tunewise.sentences import prompt_language, terms
 from tunewise.store import write_text
 
 FIELDS = tuple(field.name for field in fields(Question))
@@ -29,6 +29,14 @@ def _question(value: Any) -> Question:
     for key in ("id", "question"):
         if not isinstance(value.get(key), str) or not value[key].strip():
             raise ValueError(f"it needs a text under {key!r}")
+    for key in ("kind", "language"):
+        if not isinstance(value.get(key, "x"), str) or not value.get(key, "x").strip():
+            raise ValueError(f"{key!r} is a text")
+    if not isinstance(value.get("answerable", True), bool):
+        raise ValueError("'answerable' is true or false")
+    groups = value.get("groups", [])
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        raise ValueError("'groups' is a list of texts")
     answers = value.get("answers", [])
     if not isinstance(answers, list) or not all(isinstance(item, str) and item.strip() for item in answers):
         raise ValueError("'answers' is a list of texts")
@@ -44,6 +52,8 @@ def _question(value: Any) -> Question:
     plain = {
         key: value[key] for key in ("id", "question", "answerable", "kind", "split", "need", "language") if key in value
     }
+    # Left out, it is what the question is written in: scores, prompts and refusals go by it.
+    plain.setdefault("language", prompt_language(value["question"]))
     question = Question(
         **plain,
         answers=tuple(answers),
@@ -54,7 +64,7 @@ def _question(value: Any) -> Question:
                 for key, item in rules.items()
             )
         ),
-        groups=tuple(value.get("groups", [])),
+        groups=tuple(groups),
         history=_history(value.get("history", [])),
     )
     if question.answerable and not question.answers:
@@ -172,6 +182,13 @@ def _value_rules(value: Mapping[str, Any], answers: Sequence[str]) -> tuple[tupl
     return (("number", json.dumps(rule | ({"unit": unit} if unit else {}))),)
 
 
+def _answer(value: Any) -> str:
+    """An answer of a foreign set as text: 5 and true are answers, too."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
+
+
 def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, int, list[str]]:
     """Convert `X.docs.jsonl` and `X.questions.jsonl` into a folder of text files and our question file.
 
@@ -200,7 +217,7 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
         if not value["question"].strip():
             blank.append(value["qid"])
             continue
-        answers = tuple(dict.fromkeys(a for a in value.get("answers", []) if isinstance(a, str) and a.strip()))
+        answers = tuple(dict.fromkeys(text for a in value.get("answers", []) if (text := _answer(a)).strip()))
         answerable = bool(value.get("answerable", True)) and bool(answers)
         rules = _value_rules(value, answers) if answerable else ()
         if dict(rules).get("list"):
@@ -227,7 +244,7 @@ def import_dataset(documents: Path, questions: Path, out: Path) -> tuple[int, in
                 kind=value.get("type") or "fact",
                 rules=rules,
                 split=split,
-                language=value.get("lang", "en"),
+                language=value.get("lang") or prompt_language(value["question"]),
             )
         )
     save_questions(out / "questions.jsonl", converted)

@@ -72,12 +72,13 @@ def _why(
     metric = comparison.metric
     best = max(passing, key=lambda name: standings[name].metrics[metric].mean)
     top, mine = standings[best].metrics[metric], standings[choice].metrics[metric]
+    of_those, of_those_zh = (" of those that pass", "在通过者中") if rejected else ("", "")
     reasons = [
         Reason(f"{len(passing)} of {len(standings)} approaches pass your gates.",
                f"{len(standings)} 个方案中有 {len(passing)} 个通过您的门槛。", float(len(passing))),
-        Reason(f"{best} has the highest {metric}: {top.mean:.3f} (95 % {top.low:.3f} to {top.high:.3f}, {top.n} "
-               "questions).",
-               f"{best} 的质量（{metric}）最高：{top.mean:.3f}"
+        Reason(f"{best} has the highest {metric}{of_those}: {top.mean:.3f} (95 % {top.low:.3f} to {top.high:.3f}, "
+               f"{top.n} questions).",
+               f"{best} 的质量（{metric}）{of_those_zh}最高：{top.mean:.3f}"
                f"（95% 区间 {top.low:.3f} 至 {top.high:.3f}，{top.n} 题）。", top.mean),
     ]
     if choice == best:
@@ -90,11 +91,14 @@ def _why(
             f"{choice} is not inferior to {best}: {gap:+.3f}, and the lower end of the paired interval lies within "
             f"your margin of {needs.margin:g}.",
             f"{choice} 不劣于 {best}：差值 {gap:+.3f}，配对区间的下限在您允许的 {needs.margin:g} 以内。", gap))
+        equal = costs[choice] > costs[best]
         reasons.append(Reason(
-            f"Of those that are as good, it costs least over {needs.months} months: {costs[choice]:.2f}, {best} "
-            f"{costs[best]:.2f}.",
-            f"在同样好的方案中，其 {needs.months} 个月的总成本最低：{costs[choice]:.2f}，"
-            f"{best} 为 {costs[best]:.2f}。", costs[choice]))
+            f"Over {needs.months} months it costs {costs[choice]:.2f}, {best} {costs[best]:.2f}: "
+            + ("within 5 % the same, and there is less to look after." if equal
+               else "the least of those that are as good, up to 5 %."),
+            f"{needs.months} 个月的总成本为 {costs[choice]:.2f}，{best} 为 {costs[best]:.2f}："
+            + ("相差不到 5%，视为相同，且需维护的更少。" if equal else "在同样好的方案中最低（5% 以内视为相同）。"),
+            costs[choice]))
     share = support[choice]
     if tie:
         cheap = min((choice, *tie), key=lambda name: costs[name])

@@ -42,8 +42,17 @@ def cited_share(comparison: Comparison, name: str) -> float:
     return sum(any(c.verified for c in answer.citations) for answer in said) / len(said) if said else 0.0
 
 
+def _never_learns(comparison: Comparison, standing: Standing) -> bool:
+    """Whether facts are asked for, and neither an index nor trained weights hold any."""
+    approach = standing.approach
+    holds = approach.index or approach.adapter or approach.recipe
+    return not holds and any(question.need == "facts" for question in comparison.questions)
+
+
 def gate(comparison: Comparison, standing: Standing, needs: Needs) -> str:
     """The gates that an approach fails, in plain words with both numbers; empty when it passes all."""
+    if comparison.questions and standing.errors == len(comparison.questions):
+        return f"it failed on all {standing.errors} questions"
     failed = []
     for metric, limit, label in (("wrong", needs.max_wrong, "wrong answers"),
                                  ("false_refusal", needs.max_false_refusals, "false refusals")):
@@ -56,11 +65,15 @@ def gate(comparison: Comparison, standing: Standing, needs: Needs) -> str:
     if needs.max_p95_seconds is not None and standing.approach.answers and not standing.seconds_p95:
         hard.append(f"p95 latency is not told: ? > {needs.max_p95_seconds:g} s")
     elif needs.max_p95_seconds is not None and standing.seconds_p95 > needs.max_p95_seconds:
-        hard.append(f"p95 latency {standing.seconds_p95:.2f} s > {needs.max_p95_seconds:g} s")
+        alone = len(standing.cost.alone_seconds)
+        few = f" (of {alone} asked one at a time)" if alone else ""
+        hard.append(f"p95 latency{few} {standing.seconds_p95:.2f} s > {needs.max_p95_seconds:g} s")
     if needs.max_memory_gb is not None and memory > needs.max_memory_gb:
         hard.append(f"memory {memory:.2f} GB > {needs.max_memory_gb:g} GB")
     if needs.max_update_minutes is not None and (standing.approach.answers or standing.approach.endpoint):
         hard.append(f"time to update a fact is not known: ? > {needs.max_update_minutes:g} min")
+    elif needs.max_update_minutes is not None and _never_learns(comparison, standing):
+        hard.append(f"a changed fact never reaches its answers: ∞ > {needs.max_update_minutes:g} min")
     elif needs.max_update_minutes is not None and minutes > needs.max_update_minutes:
         hard.append(f"time to update a fact {minutes:.1f} min > {needs.max_update_minutes:g} min")
     if needs.citations_required and (share := cited_share(comparison, standing.approach.name)) < CITED:

@@ -115,7 +115,9 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
             "seconds_p95",
             "speed",
             Say("p95 s", "p95 秒"),
-            Say("Seconds per answer: 19 of 20 answers were faster.", "每答秒数：20 个中有 19 个比它快。"),
+            Say("Seconds per answer: 19 of 20 are faster. Of a model on this machine four questions are asked one at "
+                "a time, so it is nearly the slowest of these.",
+                "每答秒数：20 个中有 19 个比它快。本机模型只单独提问四题，因此接近其中最慢的一题。"),
             lambda s: s.seconds_p95,
             number,
             False,
@@ -280,7 +282,8 @@ def _care(recommendation: Recommendation | None) -> list[Column]:
         lambda s: front.get(s.approach.name), percent, None, 22))
     found.append(Column(
         "forgetting", "care", Say("Forgetting", "遗忘"),
-        Say("Change of accuracy on what the base model knew before it was tuned, in points.",
-            "对基座模型原本会的题目，微调后准确率的变化（分）。"),
+        Say("Net change of accuracy on general questions, after tuning minus before, in points: what was gained counts "
+            "against what was lost.",
+            "通用题目上微调后与微调前的准确率之差（分）：新答对的与新答错的相抵。"),
         lambda s: s.forgetting, points, True, 23, True))
     return found

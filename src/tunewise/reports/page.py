@@ -109,8 +109,8 @@ def _facts(comparison: Comparison, recommendation: Recommendation | None, needs:
                 number(standing.seconds_p50),
                 both(
                     Say(
-                        f"half are faster; 95 % within {number(standing.seconds_p95)}",
-                        f"中位数；95 % 在 {number(standing.seconds_p95)} 以内",
+                        f"half are faster; slow ones take {number(standing.seconds_p95)}",
+                        f"中位数；较慢的为 {number(standing.seconds_p95)}",
                     )
                 ),
             )

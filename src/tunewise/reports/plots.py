@@ -223,9 +223,9 @@ def forest(comparison: Comparison, recommendation: Recommendation | None, needs:
         else Say("", "")
     )
     what = Say(
-        "The same questions, paired; 95 % intervals clustered by document, Holm-adjusted. "
+        "The same questions, paired; 95 % intervals clustered by document, each by itself; verdicts are after Holm. "
         "≈: questions that would settle it." + band.en,
-        "同题配对；95 % 区间按文档聚类，经 Holm 校正。约：定论所需题数。" + band.zh,
+        "同题配对；95 % 区间按文档聚类，各自单独计算；结论经 Holm 校正。约：定论所需题数。" + band.zh,
     )
     return Figure("forest", takeaway, what, svg.svg(w, h, takeaway, body))
 

@@ -42,6 +42,10 @@ def _bar(estimate: Estimate) -> str:
     )
 
 
+_NO_DIFFERENCE = {"against_best": Say("is the best", "即最佳"), "against_cheapest": Say("is the cheapest", "即最便宜")}
+"""What stands in the row of the approach that the others are held against."""
+
+
 def _difference_cell(difference: Difference, name: str) -> str:
     mean, low, high = story.against(difference, name)
     word = story.verdict_for(difference, name)
@@ -63,7 +67,7 @@ def _cell(column: Column, standing: Standing, best: float | None, group_first: b
     else:
         body = escape(column.text(standing))
     if column.group == "verdict" and value is None:
-        word = Say("is the best", "即最佳") if column.key == "against_best" else Say("is the cheapest", "即最便宜")
+        word = _NO_DIFFERENCE.get(column.key, Say("–", "–"))
         body = f'<span class="quiet">{both(word)}</span>'
     top = (
         best is not None

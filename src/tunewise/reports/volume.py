@@ -47,12 +47,18 @@ def turns(lines: list[Bill], low: float, high: float) -> list[tuple[float, Bill]
 
 def contenders(comparison: Comparison, recommendation: Recommendation, lines: list[Bill]) -> list[Bill]:
     """The lines that the question is about: approaches that no gate excludes and that are not worse than the best."""
-    worse = {
-        s.approach.name
-        for s in comparison.standings
-        if s.against_best is not None and story.verdict_for(s.against_best, s.approach.name) == "worse"
-    }
-    return [c for c in lines if c.name not in worse and c.name not in recommendation.rejected] or lines
+    out = recommendation.rejected
+    best = [s for s in comparison.standings if s.against_best is None]
+    if recommendation.choice and any(s.approach.name in out for s in best):
+        # What a gate removed is no measure for the others: those that the recommendation holds to be as good.
+        allowed = {recommendation.choice, *recommendation.tie}
+    else:
+        allowed = {
+            s.approach.name
+            for s in comparison.standings
+            if s.against_best is None or story.verdict_for(s.against_best, s.approach.name) != "worse"
+        } - out.keys()
+    return [c for c in lines if c.name in allowed] or lines
 
 
 def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None, needs: Needs | None) -> Figure | None:

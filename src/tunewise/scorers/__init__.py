@@ -96,6 +96,7 @@ def score(
     glossary: Sequence[GlossaryEntry] = (),
     entails: Entails | None = None,
     judge: Judge | None = None,
+    reads: bool = False,
 ) -> dict[str, float]:
     """All metrics that apply to one answer, by names in `METRICS`: 0 to 1 each (truthfulness: -1 to 1; words: a count).
 
@@ -103,7 +104,8 @@ def score(
     `yes_no` where the question asks for such a value); need form: form × that; need terms: that × terms. A factor that
     does not apply (no rules, no gold answer) is left out. An answer with an `error` counts as an empty one: a failure
     is never better than silence. `entails` (see `grounding.load_nli`) and `judge` are closures: without them their
-    metrics are absent. `DataMistake` when a question can not be scored at all.
+    metrics are absent. `reads`: the approach reads an index, so that no passages are passages not found. `DataMistake`
+    when a question can not be scored at all.
     """
     text = "" if answer.error is not None else answer.text
     refused = answer.refused and answer.error is None
@@ -128,8 +130,8 @@ def score(
     scores |= refusal_scores(question, answer if answer.error is None else Answer(answer.question, ""))
     scores |= harm_scores(question, answer, glossary=glossary, correct=scores.get("correct") == 1)
     scores |= grounding_scores(answer)
-    scores |= retrieval_scores(answer.hits, question.gold)
-    scores |= citation_scores(question, answer)
+    scores |= retrieval_scores(answer.hits, question.gold, reads=reads)
+    scores |= citation_scores(question, answer, reads=reads)
     if entails is not None:
         scores |= entailment_scores(answer, entails)
     if judge is not None and answer.error is None:

@@ -24,15 +24,16 @@ def _spans(citation: Citation, answer: Answer) -> list[tuple[str, int, int]]:
     return spans
 
 
-def citation_scores(question: Question, answer: Answer) -> dict[str, float]:
+def citation_scores(question: Question, answer: Answer, *, reads: bool = False) -> dict[str, float]:
     """`citation_precision` and `citation_recall`; absent where they mean nothing.
 
     precision: share of the citations that are verified and whose sentence or passage meets a gold span (verified alone
     where the question has no gold; 0 for an answer to an unanswerable question). Absent when nothing is cited.
     recall: share of the gold spans that a verified citation's sentence or passage meets; 0 when nothing is cited.
-    Both are absent without passages and for a refusal, which states nothing that a source could support.
+    Both are absent for a refusal, which states nothing that a source could support, and without passages, unless the
+    approach `reads` an index: then nothing is cited.
     """
-    if not answer.hits or answer.refused or answer.error is not None:
+    if not (answer.hits or reads) or answer.refused or answer.error is not None:
         return {}
     scores: dict[str, float] = {}
     reached: set[int] = set()

@@ -123,7 +123,18 @@ def check_rules(rules: Sequence[tuple[str, Any]]) -> list[str]:
                 re.compile(value)
             except re.error as error:
                 faults.append(f"rule 'regex': {value!r} is not a pattern: {error}")
+        elif name == "json_schema":
+            faults += _schema_faults(value)
     return faults
+
+
+def _schema_faults(value: dict[str, Any]) -> list[str]:
+    jsonschema = need("jsonschema", feature="the rule json_schema", extra="schema")
+    try:
+        jsonschema.Draft202012Validator.check_schema(value)
+    except jsonschema.SchemaError as error:
+        return [f"rule 'json_schema' is no schema: {error.message}"]
+    return []
 
 
 def broken_rules(text: str, rules: Sequence[tuple[str, Any]]) -> list[str]:

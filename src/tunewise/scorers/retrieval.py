@@ -21,8 +21,14 @@ def overlaps(gold: Gold, document: str, start: int, end: int) -> bool:
     return (gold.start, gold.end) == (0, 0) or (start < gold.end and gold.start < end)
 
 
-def retrieval_scores(hits: Sequence[Hit], gold: Sequence[Gold]) -> dict[str, float]:
+NOTHING = {"recall": 0.0, "recall_per_1000_chars": 0.0, "mrr": 0.0, "ndcg": 0.0}
+
+
+def retrieval_scores(hits: Sequence[Hit], gold: Sequence[Gold], *, reads: bool = False) -> dict[str, float]:
     """`recall`, `mrr`, `ndcg` and `recall_per_1000_chars`; empty when there is nothing to measure.
+
+    Without passages they are 0 for an approach that `reads` an index (it found nothing, or skipped the search), and
+    absent for one that does not.
 
     recall: share of gold spans that some passage meets. recall_per_1000_chars: recall divided by the thousands of
     characters supplied: long passages find more by being long, and cost more.
@@ -31,8 +37,10 @@ def retrieval_scores(hits: Sequence[Hit], gold: Sequence[Gold]) -> dict[str, flo
     span counted once); the ideal list has the same gains first and then one passage for each span not met, cut to as
     many passages as were supplied.
     """
-    if not hits or not gold:
+    if not gold:
         return {}
+    if not hits:
+        return dict(NOTHING) if reads else {}
     left = set(range(len(gold)))
     gains: list[int] = []
     first = 0

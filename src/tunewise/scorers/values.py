@@ -60,7 +60,7 @@ _ENGLISH = "|".join(sorted(_WORDS, key=len, reverse=True))
 _QUANTITY = re.compile(
     rf"(?P<before>[$€£¥])?\s?(?P<open>\()?(?P<minus>(?<![\w.\-])-\s?)?(?P<before2>[$€£¥])?"
     rf"(?:(?P<digits>\d+(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
-    rf"|(?P<percent>百分之)(?P<of>\d+(?:\.\d+)?|[〇零一二三四五六七八九十百两点]+)"
+    rf"|(?P<percent>百分之)(?P<of>\d+(?:\.\d+)?|[〇零一二三四五六七八九十百两]+(?:点[〇零一二三四五六七八九]+)?)"
     rf"|(?P<chinese>[〇零一二三四五六七八九十百千万亿两]+(?:点[〇零一二三四五六七八九]+)?)"
     rf"|(?<![^\W_])(?P<words>(?:{_ENGLISH})(?:[ -](?:{_ENGLISH}))?(?:\s(?:hundred))?)(?![^\W_]))"
     rf"(?P<close>\))?(?:[ -]?(?P<scale>{_SCALE})(?![a-z]))?(?:[ -]?(?P<unit>{_UNIT})(?![a-z]))?",
@@ -249,18 +249,28 @@ def list_scores(text: str, wanted: Sequence[str]) -> dict[str, float]:
 _DECISIONS = {
     word: name
     for name, words in {
-        "yes": "yes true 是 是的 可以 对 有 能",
-        "no": "no false 否 不是 不可以 不能 不 没有 不对",
-        "maybe": "maybe unclear uncertain 也许 可能 不确定 不一定",
+        "yes": "yes true 是 是的 是可以 可以 允许 对 对的 有 能 能够",
+        "no": "no false 否 否定 不是 不可以 不能 不能够 不得 不允许 不会 不行 不 没有 不对 无法 禁止",
+        "maybe": "maybe unclear uncertain 也许 可能 不确定 不能确定 无法确定 不一定",
     }.items()
     for word in words.split()
 }
 _ONLY = frozenset({"yes", "no", "maybe", "是", "否", "是的", "不是", "不确定", "也许", "可以", "不可以", "能", "不能"})
+
+
+def _opens(words: str) -> str:
+    return "|".join(sorted(words.split(), key=len, reverse=True))
+
+
+_CHINESE = [word for word in _DECISIONS if not word.isascii()]
+_ENDS = r"(?=$|[\W_]|的|吗|呀|呢|吧|啊)"
+"""Behind a word of one sign: 对不起, 对于, 有效期, 是否, 不知道 and 不仅 open with one and decide nothing."""
 _OPENING = re.compile(
     rf"^\W*(?:(?:the )?answer(?: is)?:?\s*|答案是?[:：]?\s*|回答[:：]?\s*)?"
-    rf"({'|'.join(sorted((d for d in _DECISIONS if d.isascii()), key=len, reverse=True))})(?![^\W_])"
+    rf"({_opens(' '.join(d for d in _DECISIONS if d.isascii()))})(?![^\W_])"
     rf"|^\W*(?:答案是?[:：]?\s*|回答[:：]?\s*)?"
-    rf"({'|'.join(sorted((d for d in _DECISIONS if not d.isascii()), key=len, reverse=True))})"
+    rf"((?:{_opens(' '.join(d for d in _CHINESE if len(d) > 1))})(?!提到|说明|提及|相关|信息|问题)"
+    rf"|能(?![否源量力])|(?:{_opens(' '.join(d for d in _CHINESE if len(d) == 1))}){_ENDS})"
 )
 
 
