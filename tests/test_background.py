@@ -12,6 +12,7 @@ pytest.importorskip("fastapi")
 from sample_server import make_project, wait  # noqa: E402
 from tunewise.errors import DataMistake  # noqa: E402
 from tunewise.jobs import background  # noqa: E402
+from tunewise.project import load_project  # noqa: E402
 from tunewise.store import lock, read_json, write_json  # noqa: E402
 
 
@@ -37,6 +38,15 @@ def test_a_comparison_runs_to_its_report(project) -> None:
     assert any(phase.startswith("answer") and done == total for phase, done, total in done.phases)
     assert "<html" in done.report.read_text("utf-8")[:200]
     assert background.job(project, "../" + made.id) is None
+
+
+def test_a_job_goes_by_the_settings_file_that_its_server_was_given(project) -> None:
+    other = project.root / "other.toml"
+    other.write_text('[project]\nmodel = "echo"\nembedder = "hash"\n[approaches.only-here]\nprompt = "answer"\n')
+    given = load_project(other, environ={}, user=project.root / "none.toml")
+    made = background.start(given, "compare", {"approaches": ["only-here"], "limit": 20}, command="c", by="owner")
+    ended = wait(lambda: (job := background.read(made.folder)).state != "running" and job, seconds=60)
+    assert ended.state == "done", ended
 
 
 def test_a_users_mistake_is_said_with_its_way_out(project) -> None:

@@ -19,6 +19,7 @@ from tunewise.jobs.ingest import ingest, ingest_project, open_catalog
 from tunewise.project import Project, load_project
 from tunewise.server import open_state
 from tunewise.server.principals import Principal
+from tunewise.store import append_jsonl, write_json, write_text
 
 ONE, TWO = (unicodedata.normalize(form, "été/menü é.md") for form in ("NFC", "NFD"))
 CANARY = "Zqcanaryxj"
@@ -54,6 +55,23 @@ def test_erase_sees_a_file_whose_name_is_in_two_parts(project: Project) -> None:
     ingest_project(project)
     with open_catalog(project.root) as catalog:
         assert [record.id for record in catalog.documents()] == ["other.md"]
+
+
+def test_nothing_that_shows_its_passages_stays_beside_the_index(project: Project) -> None:
+    home = project.root / ".tunewise"
+    rows = {"chunks": [{"document": ONE}], "answer": {"citations": []}, "question": "q", "fingerprint": "f"}
+    append_jsonl(home / "robustness" / "rag" / "rows.jsonl", rows)
+    append_jsonl(home / "robustness" / "other" / "rows.jsonl", rows | {"chunks": [{"document": "other.md"}]})
+    for name in ("jobs/j/report.html", "questions/drafts-1.jsonl"):
+        write_text(home / name, CANARY)
+    for name, document in (("dpo-1", ONE), ("dpo-2", "other.md")):
+        write_json(home / "adapters" / name / "checkpoints" / "pairs.json", {"pairs": [{"documents": [document]}]})
+    (project.documents / TWO).unlink()
+    erase(project, ONE)
+    assert [path.name for path in sorted((home / "robustness").iterdir())] == ["other"]
+    assert not (home / "jobs/j/report.html").exists() and not (home / "questions/drafts-1.jsonl").exists()
+    left = [path.parent.parent.name for path in (home / "adapters").glob("*/checkpoints/pairs.json")]
+    assert left == ["dpo-2"] and holding(project) == []
 
 
 def test_two_files_of_one_name_are_one_document_and_the_other_is_named(project: Project) -> None:

@@ -98,6 +98,19 @@ def test_asking_goes_to_the_recommended_approach_or_the_one_named(project):
         ask(project, "  ")
 
 
+def test_neither_drafts_nor_queries_leave_where_data_may_not(project, monkeypatch, tmp_path):
+    from tunewise.jobs.generate import generate_questions
+    from tunewise.jobs.search import search
+
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.com/v1")
+    shut = replace(project, model="openai:big", needs=replace(project.needs, data_may_leave=False),
+                   retrieval=replace(project.retrieval, rewrite="hyde"))
+    with pytest.raises(ConfigMistake, match=r"the passages would go to https://api\.example\.com"):
+        generate_questions(shut, output=tmp_path / "more.jsonl", model="openai:big")
+    with pytest.raises(ConfigMistake, match=r"the query would go to https://api\.example\.com"):
+        search(shut, "lamp")
+
+
 def test_a_leak_refuses_the_comparison_and_names_the_pair(project):
     lines = project.questions.read_text(encoding="utf-8").splitlines()
     copy = json.loads(lines[1]) | {"id": "copied", "split": "train"}

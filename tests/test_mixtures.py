@@ -7,6 +7,8 @@ import pytest
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.nouns import Chunk, Document, Gold, Hit, Question
 from tunewise.prompts import REFUSAL, final_answer, is_refusal
+from tunewise.retrieval import ordered
+from tunewise.retrieval.fusion import ORDERS
 from tunewise.training import raft_rows, sft_rows
 from tunewise.training.mixtures import dap_rows, hybrid_rows, load_texts
 
@@ -48,6 +50,28 @@ def test_the_share_without_oracle_comes_from_what_retrieval_missed():
     rows, report = raft_rows([answerable(n) for n in range(200)], misses, lambda q: [CHUNK], without_oracle="auto")
     assert "without_oracle 0.25: retrieval missed the gold passage of 50 of 200" in report.notes[0]
     assert 30 < report.refusals < 70 and len(rows) == 200
+
+
+def test_what_has_no_gold_cannot_have_it_taken_out():
+    loose = Question("q", "How long is the loan?", ("30 days",), split="train")
+    for seed in range(6):
+        rows, _ = raft_rows([loose], retrieve, lambda q: [], without_oracle=1.0, seed=seed)
+        assert rows[0].completion == "30 days"
+    rows, _ = raft_rows([answerable(1)], retrieve, lambda q: [CHUNK], without_oracle=1.0)
+    assert rows[0].refuses and not loose.gold
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_gold_that_is_put_in_stands_where_answering_would_show_it(order):
+    """The lowest ranked distractor gives way, wherever the order puts it."""
+    ranked = [Hit(Chunk(f"d{n}", f"d{n}.md", "v1", 0, 9, f"Passage {n}"), 1.0 / n, n) for n in (1, 2, 3)]
+    rows, _ = raft_rows([answerable(1)], lambda queries: [ordered(list(ranked), order)], lambda q: [CHUNK],
+                        arrange=lambda hits: ordered(hits, order))
+    shown = rows[0].messages[-1][1]
+    assert "Passage 1" in shown and "Passage 2" in shown and "Passage 3" not in shown
+    expected = ordered([ranked[0], ranked[1], Hit(CHUNK, 0.0, 3)], order)
+    places = [shown.index(hit.chunk.text) for hit in expected]
+    assert places == sorted(places)
 
 
 def test_quotes_are_verbatim_and_the_final_answer_is_found_after_its_mark():
@@ -158,4 +182,7 @@ def test_a_judge_rewards_with_its_number(monkeypatch):
         rewards.judged("a1", "x", **given)
     del given["judge"]
     assert rewards.quality_of("a1", "5 EUR [1]", **given) == 1.0
+    # Where the row's passages were robbed of the answer, its own completion is the refusal.
+    assert rewards.quality_of("a1", "5 EUR [1]", **given, refuse=True) == 0.0
+    assert rewards.quality_of("a1", REFUSAL["en"], **given, refuse=True) == 1.0
     assert rewards.quality_of("a1", "Not in the documents.", **given) == 0.0

@@ -1,6 +1,7 @@
 """Preferences and rewards on a tiny model, and chains of recipes through the jobs that users call."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -28,11 +29,11 @@ def parent(tiny, tmp_path_factory):
     )
 
 
-def begins_with_3(question, text):
+def begins_with_3(question, text, *, refuse=False):
     return 1.0 if text.startswith("3") else 0.0
 
 
-def never_right(question, text):
+def never_right(question, text, *, refuse=False):
     return 0.0
 
 
@@ -157,7 +158,7 @@ def test_a_chain_of_recipes_from_the_project_file(tiny, tmp_path, monkeypatch):
     from tunewise.jobs.ingest import ingest
     from tunewise.jobs.tune import tune, wanted, worked_out
     from tunewise.models.local import LocalModel
-    from tunewise.nouns import Question
+    from tunewise.nouns import Approach, Question
     from tunewise.project import load_project
     from tunewise.questions import save_questions
 
@@ -197,6 +198,9 @@ def test_a_chain_of_recipes_from_the_project_file(tiny, tmp_path, monkeypatch):
     # The same plan again is the same folder, and its parents are not trained a second time.
     phases.clear()
     assert tune(project, "chain", progress=lambda phase, *_: phases.append(phase)) == folder and not phases
+    named = replace(project, approaches=(Approach("raft-dora", "echo", recipe="raft", method="dora"),
+                                         Approach("raft", "echo", recipe="raft")))
+    assert wanted(named, "raft").name == "raft" and wanted(named, "dora").name == "raft-dora"
     assert worked_out(project, wanted(project, "raft", method="dora")).folder.name.startswith("raft-dora-")
     with pytest.raises(ConfigMistake, match="among its own parents|own parent"):
         worked_out(project, wanted(project, "raft", parent="raft"))

@@ -138,6 +138,13 @@ def test_a_pickle_in_a_checkpoint_is_never_run(tiny, tmp_path, file):
     assert not marker.exists()
 
 
+def test_a_smaller_batch_keeps_the_rows_of_a_step():
+    from tunewise.training.loop import smaller
+
+    assert [smaller(size, 2) for size in (8, 6, 5, 3, 1)] == [(4, 4), (3, 4), (1, 10), (1, 6), None]
+    assert smaller(4, 1, least=2) == (2, 2) and smaller(2, 1, least=2) is None
+
+
 def test_out_of_memory_halves_the_batch_and_keeps_the_step(tiny, tmp_path, monkeypatch):
     from tunewise.training import sft
 
@@ -160,7 +167,7 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_step(tiny, tmp_path, monke
         raise MemoryError
 
     monkeypatch.setattr(sft, "collate", never)
-    with pytest.raises(ModelMistake, match="one row"):
+    with pytest.raises(ModelMistake, match="one row at a time"):
         run(tiny, tmp_path / "no", settings=small)
 
 

@@ -54,6 +54,15 @@ def gradients(model, items):
     return losses, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
+def test_only_models_that_look_at_everything_before_take_packs(tmp_path):
+    from tunewise.models.local import attends_to_all
+
+    small = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "vocab_size": 64}
+    assert attends_to_all(transformers.LlamaConfig(**small))
+    assert not attends_to_all(transformers.MistralConfig(**small, sliding_window=8))
+    assert not attends_to_all(transformers.Gemma3TextConfig(**small, sliding_window=8))
+
+
 def test_packs_have_the_gradients_of_the_rows_apart(model):
     from tunewise.training.sharing import pack
 

@@ -146,6 +146,10 @@ def test_llama_cpp_streams_stops_and_keeps_its_port_shut():
     ("And for sale items?", True), ("What about the lamp?", True), ("Why?", True), ("Can it be returned opened?", True),
     ("那灯呢？", True), ("它多少钱？", True), ("还有别的要求吗？", True),
     ("How much water does the kettle hold when it is filled to the upper mark on its side?", False),
+    # "There" that asks whether one exists, "that" with what it points to before it, 应该.
+    ("Is there a fee for express delivery?", False), ("How high is the deposit that I pay for a bike?", False),
+    ("我应该在几天内退货？", False), ("Does that apply to staff as well?", True), ("How do I get there?", True),
+    ("该产品的保修期是多久？", True),
     ("How long does the lamp glow after charging?", False), ("退货需要在多少天之内完成办理手续？", False),
 ])
 def test_which_questions_lean_on_the_one_before(question, expected):

@@ -47,7 +47,7 @@ def ask(
     if answer.error:
         raise Failed(answer.error, tip="tunewise doctor")
     if moved_on(Path(used.adapter) if used.adapter else None, used.index):
-        warn(message("index_moved_on", name=used.name, recipe=used.recipe))
+        warn(message("index_moved_on", name=used.name))
     if manners.json:
         out_json({"approach": used, "answer": answer, "ages": known,
                   "stale": sorted(name for name, age in known.items() if age.stale)})

@@ -64,8 +64,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "unverified": ("not supported: {reason}", "无依据：{reason}"),
     "index_moved_on": (
         "{name} was trained on the passages of another state of the index and reads the present one; "
-        "tunewise tune {recipe} trains it on these",
-        "{name} 训练时使用的是另一版本的索引；它现在读取的是当前索引。运行 tunewise tune {recipe} 可按当前索引重新训练",
+        "tunewise tune {name} trains it on these",
+        "{name} 训练时使用的是另一版本的索引；它现在读取的是当前索引。运行 tunewise tune {name} 可按当前索引重新训练",
     ),
     "no_sources": ("no source", "无来源"),
     "questions_good": ("{count} questions: no faults", "{count} 个问题：没有发现错误"),

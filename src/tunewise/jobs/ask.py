@@ -83,7 +83,9 @@ def ask(
                 f"{chosen.name} was trained on documents that this reader may not see",
                 tip="ask another approach, or train on documents that all its readers may see",
             )
-        learned = [q for q in questions if q.split == "train" and not shut & set(q.documents)]
+        seen = {one.id for one in books.catalog.documents()} - shut
+        # A document that is gone has nobody left who may see it; the owner may still be shown what was asked of it.
+        learned = [q for q in questions if q.split == "train" and (groups is None or seen.issuperset(q.documents))]
         model = _model(chosen.model, adapter)
         writer, retriever = QueryWriter(lambda: model), None
         if chosen.index:
@@ -134,7 +136,7 @@ def adapter_of(project: Project, chosen: Approach, questions: Sequence[Question]
     assert chosen.recipe
     made = plan(project, chosen, questions, books=books)
     if not (made.folder / "tunewise.json").is_file():
-        raise ConfigMistake(f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.recipe}")
+        raise ConfigMistake(f"the adapter of {chosen.name} was not trained yet", tip=f"tunewise tune {chosen.name}")
     return made.folder
 
 

@@ -107,7 +107,7 @@ def _begin(project: Project, kind: str, arguments: Mapping[str, Any], *, command
     folder.mkdir(parents=True)
     write_json(folder / "job.json", {
         "kind": kind, "arguments": dict(arguments), "command": command, "by": by,
-        "started": now.isoformat(timespec="seconds"), "root": str(project.root),
+        "started": now.isoformat(timespec="seconds"), "root": str(project.root), "file": str(project.file),
         # The server's own flags hold for what it starts: the same model, the same documents.
         "settings": {key: value for key, value in project.values().items() if value is not None},
     })
@@ -273,7 +273,7 @@ def _run(folder: Path, about: Mapping[str, Any]) -> str | None:
     from tunewise.jobs.tune import tune
     from tunewise.project import load_project
 
-    project = load_project(Path(about["root"]), flags=about["settings"])
+    project = load_project(Path(about.get("file", about["root"])), flags=about["settings"])
     told: dict[str, float] = {}
 
     def progress(phase: str, done: int, total: int) -> None:

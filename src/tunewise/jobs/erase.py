@@ -61,13 +61,20 @@ def erase(project: Project, document: str) -> EraseResult:
 def purge(project: Project, document: str) -> tuple[str, ...]:
     """Erase what shows passages of a document outside of catalog and index; the names of the runs that are gone.
 
-    Runs, kept answers of `freshness`, and rating sessions with a pair that rests on it. What the server remembers of
-    conversations is its own to forget.
+    Runs, those of `robustness` too, kept answers of `freshness`, drafts of questions, reports of jobs, what preference
+    tuning had begun, and rating sessions with a pair that rests on it. What the server remembers of conversations is
+    its own to forget.
     """
     home = project_folder(project.root)
     runs = [folder.name for folder in _runs_with(home / "runs", document)]
-    for name in runs:
-        shutil.rmtree(home / "runs" / name)
+    for folder in (*(home / "runs" / name for name in runs), *_runs_with(home / "robustness", document)):
+        shutil.rmtree(folder)
+    # Neither says which passages it shows: a report can be made again, and drafts are written again.
+    for file in (*home.glob("jobs/*/report.html"), *home.glob("questions/drafts-*.jsonl")):
+        file.unlink()
+    for pairs in sorted(home.glob("adapters/*/checkpoints/pairs.json")):
+        if document in pairs.read_text(encoding="utf-8"):
+            shutil.rmtree(pairs.parent)
     kept = home / "freshness.json"
     if kept.is_file() and any(fact[1] == document for fact in read_json(kept)["facts"]):
         kept.unlink()
@@ -76,7 +83,7 @@ def purge(project: Project, document: str) -> tuple[str, ...]:
         if any(document in pair["documents"] for pair in read_json(file)["pairs"]):
             file.unlink()
     # What was erased must not come back with a power loss.
-    for folder in (home / "runs", home / "rating", home):
+    for folder in (*(home / name for name in ("runs", "robustness", "questions", "rating", "jobs")), home):
         if folder.is_dir():
             sync_folder(folder)
     return tuple(runs)

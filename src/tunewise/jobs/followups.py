@@ -16,8 +16,13 @@ _OPENS = re.compile(
     re.IGNORECASE,
 )
 _POINTS = re.compile(
-    r"\b(it|its|they|them|their|theirs|this|that|these|those|he|she|him|her|his|there|the same|former|latter)\b"
-    r"|[它他她]们?|这[个些样]|那[个些样]|该|上述|前者|后者|其[中他余]?|此",
+    r"\b(it|its|they|them|their|theirs|he|she|him|her|his|the same|former|latter)\b"
+    # Not "the deposit that I pay", which points to the deposit.
+    r"|\b(this|these|those)\b|\b(about|with|does|did|do|is|was|can|will|for|like|than) that\b|\bthat\W*$"
+    # Not "is there a fee" or "there is", which ask whether one exists.
+    r"|(?<!is )(?<!are )(?<!was )(?<!were )\bthere\b(?! (?:is|are|was|were)\b)"
+    # 该 before what it names, not 应该 and not 该怎么.
+    r"|[它他她]们?|这[个些样]|那[个些样]|(?<!应)该(?=[产设商订合规文项机手客服公部型])|上述|前者|后者|其[中他余]|此[项类次外前后]",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[一-鿿]|[^\W_一-鿿]+")

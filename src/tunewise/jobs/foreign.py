@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewise.errors import DataMistake
+from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs.search import ingested
 from tunewise.models import describe_model, is_local
 from tunewise.nouns import Approach, Chunk
@@ -37,6 +37,13 @@ def identify(approach: Approach) -> dict[str, Any]:
 def masked(address: str) -> str:
     """An address as it may be kept in a run or shown in a report: without the password inside it."""
     return re.sub(r"//[^/@]*@", "//***@", address)
+
+
+def refuse_leaving(project: Project, model: str, what: str) -> None:
+    """`ConfigMistake` where `what` would go to a model elsewhere and the user's data may not leave this machine."""
+    if address := leaves_for(project, Approach(what, model)):
+        raise ConfigMistake(f"{what} would go to {address}, and data_may_leave = false",
+                            tip="name a model on this machine, or change data_may_leave in [needs]")
 
 
 def leaves_for(project: Project, approach: Approach) -> str:

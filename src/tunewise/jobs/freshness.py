@@ -205,7 +205,7 @@ def _share(flags: Sequence[bool]) -> Estimate:
 def _trained(project: Project, approach: Approach, questions: Sequence[Question], books: Library | None) -> Path:
     folder = plan(project, approach, questions, books=books).folder
     if not (folder / "tunewise.json").is_file():
-        raise DataMistake("its adapter was not trained yet", tip=f"tunewise tune {approach.recipe}")
+        raise DataMistake("its adapter was not trained yet", tip=f"tunewise tune {approach.name}")
     return folder
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake
+from tunewise.jobs.foreign import refuse_leaving
 from tunewise.jobs.library import library
 from tunewise.models import describe_model, load_model
 from tunewise.nouns import Chunk, Decoding, Retrieval
@@ -39,6 +40,8 @@ def generate_questions(
     `documents` are globs over document ids; `limit` takes that many passages, spread evenly; `count` is asked of the
     model for each passage; a question stays only if its passage is among the first `k` that retrieval gives for it.
     """
+    if model:
+        refuse_leaving(project, model, "the passages")
     with library(project) as books:
         chunks = _chosen(list(books.catalog.chunks()), documents, limit)
         by = describe_model(model) if model else {"forms": VERSION}

@@ -10,7 +10,7 @@ from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.jobs.library import Library
 from tunewise.models import load_model, token_counter
 from tunewise.nouns import Approach, Question
-from tunewise.retrieval import stand_alone
+from tunewise.retrieval import ordered, stand_alone
 from tunewise.training import RowReport, TrainingRow, TrainingSettings, raft_rows, sft_rows
 from tunewise.training.mixtures import dap_rows, hybrid_rows, load_texts
 
@@ -69,6 +69,7 @@ def rows_of(
         quotes=settings.quotes,
         max_refusals=settings.max_refusals,
         seed=settings.seed,
+        arrange=lambda hits: ordered(hits, approach.retrieval.order),
         searched=lambda q: stand_alone(q.question, q.history, how=how, generate=writer),
     )
     if recipe == "raft":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from tunewise.errors import Failed
@@ -12,7 +13,7 @@ from tunewise.nouns import Answer, Decoding, Question
 from tunewise.prompts import final_answer, is_refusal
 from tunewise.scorers import score
 
-_ASKED = {
+_JUDGED = {
     "en": "Question: {question}\nCorrect answer: {gold}\nGiven answer: {given}\n\n"
     "How good is the given answer, from 0 (wrong) to 10 (correct, short, nothing added)? Reply with the number alone.",
     "zh": "问题：{question}\n正确答案：{gold}\n给出的答案：{given}\n\n"
@@ -20,21 +21,33 @@ _ASKED = {
 }
 
 
-def quality_of(question: str, text: str, *, questions: Mapping[str, Question], template: str) -> float:
-    """The `quality` (0 to 1) of a model's text as answer to the question of that id, markers left out."""
-    asked = questions[question]
+def _asked(question: Question, refuse: bool) -> Question:
+    """The question as its row asks it: where the passages with the answer were taken out, only a refusal is right."""
+    return replace(question, answerable=False, answers=(), gold=()) if refuse else question
+
+
+def quality_of(
+    question: str, text: str, *, questions: Mapping[str, Question], template: str, refuse: bool = False
+) -> float:
+    """The `quality` (0 to 1) of a model's text as answer to the question of that id, markers left out.
+
+    `refuse`: the row's own completion is the refusal, since its passages do not hold the answer.
+    """
+    asked = _asked(questions[question], refuse)
     # Markers are checked when passages are at hand; here only the words count.
     plain = re.sub(r"\s*\[\d+\]", "", final_answer(template, text, language=asked.language)).strip()
     return score(asked, Answer(asked.id, plain, raw=text, refused=is_refusal(plain)))["quality"]
 
 
-def judged(question: str, text: str, *, questions: Mapping[str, Question], template: str, judge: str) -> float:
+def judged(
+    question: str, text: str, *, questions: Mapping[str, Question], template: str, judge: str, refuse: bool = False
+) -> float:
     """What the model `judge` gives the answer, 0 to 1 (Lee et al. 2023, arXiv:2309.00267); else `Failed`."""
-    asked = questions[question]
+    asked = _asked(questions[question], refuse)
     language = "zh" if asked.language == "zh" else "en"
     gold = asked.answers[0] if asked.answers else "(the documents do not say; a refusal is correct)"
     given = final_answer(template, text, language=asked.language)
-    prompt = _ASKED[language].format(question=asked.question, gold=gold, given=given or "(nothing)")
+    prompt = _JUDGED[language].format(question=asked.question, gold=gold, given=given or "(nothing)")
     said = _judge(judge).generate([[{"role": "user", "content": prompt}]], Decoding(max_new_tokens=8))[0].text
     number = re.search(r"\d+(\.\d+)?", said)
     if number is None or not 0 <= float(number[0]) <= 10:

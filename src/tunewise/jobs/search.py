@@ -42,10 +42,13 @@ def search(project: Project, query: str, *, groups: Sequence[str] | None = None)
     """
     from tunewise.answers import QueryWriter
     from tunewise.jobs.fits import settled
+    from tunewise.jobs.foreign import refuse_leaving
     from tunewise.jobs.library import library
     from tunewise.models import load_model
     from tunewise.questions import load_questions
 
+    if project.retrieval.rewrite != "none":
+        refuse_leaving(project, project.model, "the query")
     with library(project) as books:
         wanted = replace(project.retrieval, budget=10**9)
         questions = load_questions(project.questions) if wanted.gate == "adaptive" else []

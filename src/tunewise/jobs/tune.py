@@ -23,7 +23,7 @@ from tunewise.jobs.rewards import judged, quality_of
 from tunewise.models import is_local
 from tunewise.nouns import Approach, Question
 from tunewise.questions import check_questions, load_questions
-from tunewise.store import project_folder, read_json
+from tunewise.store import lock, project_folder, read_json
 from tunewise.training import METHODS, RECIPES, RowReport, TrainingRow, TrainingSettings
 
 if TYPE_CHECKING:
@@ -207,6 +207,12 @@ def build(made: Plan, *, progress: Progress, note: Note = silent) -> Path:
         build(made.parent, progress=progress, note=note)
     if finished(made.folder, made.identity, made.model, parent=made.parent_folder):
         return made.folder
+    # Two that train the same would take each other's checkpoints for broken ones.
+    with lock(made.folder.parent / f".{made.folder.name}.lock"):
+        return _train(made, progress=progress, note=note)
+
+
+def _train(made: Plan, *, progress: Progress, note: Note) -> Path:
     for line in made.report.notes:
         note(line)
     arguments: dict[str, Any] = {
@@ -240,7 +246,8 @@ def wanted(project: Project, name: str, *, method: str | None = None, parent: st
             f"there is nothing to tune that is called {name!r}",
             tip=f"recipes: {', '.join(RECIPES)}; methods: {', '.join(METHODS)}; or an approach of tunewise.toml",
         )
-    for one in project.approaches:
+    # The name says more than a recipe that several approaches may share.
+    for one in sorted(project.approaches, key=lambda one: one.name != name):
         if one.recipe and (name in (one.name, one.method) or (name == one.recipe and method in (None, one.method))):
             return replace(one, method=method or one.method, parent=parent or one.parent)
     if name in [a.name for a in project.approaches]:

@@ -131,6 +131,15 @@ def common_prefix(rows: Sequence[list[int]]) -> int:
     return next((i for i in range(most) if first[i] != last[i]), most)
 
 
+def attends_to_all(config: Any) -> bool:
+    """Whether every layer looks at all tokens before: no sliding window, no recurrent state."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    layers = DynamicCache(config=config.get_text_config(decoder=True)).layers
+    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+
+
 class LocalModel:
     """A causal language model and its tokenizer on this machine's CPU or GPU."""
 
@@ -211,13 +220,9 @@ class LocalModel:
     def _attends_to_all(self) -> bool:
         """Whether padding between beginning and rest changes nothing: no sliding window, no recurrent state, no
         virtual tokens."""
-        from transformers import DynamicCache
-        from transformers.cache_utils import DynamicLayer
-
         if hasattr(self.model, "prompt_encoder") or getattr(self.model, "_is_stateful", False):
             return False
-        layers = DynamicCache(config=self.model.config.get_text_config(decoder=True)).layers
-        return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+        return attends_to_all(self.model.config)
 
     def _batch(self, rows: list[list[int]], decoding: Decoding, criteria: Sequence[Any] = ()) -> list[Generated]:
         torch = self._torch

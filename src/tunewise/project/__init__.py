@@ -80,6 +80,8 @@ class Project:
     """A project as its settings say; paths are absolute. `training` is checked by the training room's own settings."""
 
     root: Path
+    file: Path
+    """The tunewise.toml (or other file) that it was read from."""
     name: str
     documents: Path
     questions: Path
@@ -174,7 +176,8 @@ def load_project(
         s.key: None if values[s.key] is None else file.parent / values[s.key] for s in SETTINGS if s.kind == "path"
     }
     return Project(
-        root=file.parent, name=values["project.name"] or file.parent.name, documents=paths["project.documents"],
+        root=file.parent, file=file, name=values["project.name"] or file.parent.name,
+        documents=paths["project.documents"],
         questions=paths["project.questions"], glossary=paths["project.glossary"], language=values["project.language"],
         model=own_model, embedder=values["project.embedder"], tokens=values["chunks.tokens"],
         chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,

@@ -3,7 +3,7 @@
 Knows nothing about prompts or models: whatever writes queries and counts tokens is handed in.
 """
 
-from tunewise.retrieval.fusion import diversify, fuse
+from tunewise.retrieval.fusion import diversify, fuse, ordered
 from tunewise.retrieval.gate import Fit
 from tunewise.retrieval.queries import Generate, stand_alone
 from tunewise.retrieval.rerank import LIKELIHOOD, RERANKED, Reranker, load_reranker
@@ -20,5 +20,6 @@ __all__ = [
     "fuse",
     "load_reranker",
     "make_retriever",
+    "ordered",
     "stand_alone",
 ]

@@ -140,6 +140,12 @@ def disk_full(error: BaseException) -> bool:
     return "No space left" in text or "os error 28" in text or "Disk quota" in text
 
 
+def smaller(size: int, accumulation: int, *, least: int = 1) -> tuple[int, int] | None:
+    """The next smaller batch, and the accumulation with which a step sees as many rows; None below `least`."""
+    divisors = [one for one in range(least, size) if size % one == 0]
+    return (divisors[-1], accumulation * size // divisors[-1]) if divisors else None
+
+
 def fit(
     make: Callable[[int, int, Any], Any],
     *,
@@ -148,20 +154,26 @@ def fit(
     accumulation: int,
     note: Note,
     callback: Any,
+    least: int = 1,
 ) -> tuple[Any, Outcome]:
     """Train, and go on where an earlier try stopped. `make(size, accumulation, callback)` gives a fresh trainer.
 
-    Out of memory: half the batch and twice the accumulation, so a step still sees as many rows; at one row it is a
-    `ModelMistake`. A full disk is `DiskFull`, with the last sealed checkpoint whole. A checkpoint with anything but
-    tensors in its pickles is `Damaged`: nothing in it is run.
+    Out of memory: half the batch (or its next divisor) and as much more accumulation, so a step still sees as many
+    rows, from the last checkpoint or the first weights; at `least` rows it is a `ModelMistake`. A full disk is
+    `DiskFull`, with the last sealed checkpoint whole. A checkpoint with anything but tensors in its pickles is
+    `Damaged`: nothing in it is run.
     """
-    started = time.perf_counter()
+    started, failed = time.perf_counter(), False
     while True:
         last, begun = checkpoints.newest(folder, note=note)
         if last is None and (folder / "best.json").is_file():
             # Without a checkpoint the run begins anew, and so does the search for its best step.
             (folder / "best.json").unlink()
         trainer = make(size, accumulation, callback)
+        if last is None:
+            # A second try wears the same model, whose weights the first has moved.
+            first = folder / "first.safetensors"
+            load_trained(trainer.model, first) if first.is_file() and failed else save_trained(trainer.model, first)
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
             break
@@ -178,12 +190,13 @@ def fit(
                 ) from error
             if not out_of_memory(error):
                 raise
-            if size == 1:
+            fewer = smaller(size, accumulation, least=least)
+            if fewer is None:
                 raise ModelMistake(
-                    "memory ran out with one row at a time",
+                    f"memory ran out with {'one row' if size == 1 else f'{size} rows'} at a time",
                     tip="use a smaller model, lower [retrieval] budget, or fewer layers",
                 ) from error
-            size, accumulation = size // 2, accumulation * 2
+            (size, accumulation), failed = fewer, True
             note(f"memory ran out: now {size} row(s) at a time, {accumulation} times per step; the step stays the same")
             # The traceback holds the failed batch's tensors.
             error.__traceback__ = None

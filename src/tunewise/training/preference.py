@@ -25,8 +25,8 @@ from tunewise.training.opening import BATCH_TOKENS, Forecast, Opened, Run, argum
 from tunewise.training.rows import TrainingRow
 from tunewise.training.settings import TrainingSettings
 
-Score = Callable[[str, str], float]
-"""(question id, the model's text) → 0 to 1."""
+Score = Callable[..., float]
+"""(question id, the model's text, refuse=whether the row's passages leave nothing but a refusal) → 0 to 1."""
 WRONG_BELOW = 0.5
 DRAWS = (
     Decoding(max_new_tokens=64),
@@ -92,7 +92,7 @@ def own_mistakes(
             said = model.generate([row.chat() for row in some], decoding)
             for row, one in zip(some, said, strict=True):
                 text = one.text.strip()
-                if score(row.question, text) >= WRONG_BELOW or not text:
+                if score(row.question, text, refuse=row.refuses) >= WRONG_BELOW or not text:
                     right += number == 0
                     continue
                 pair = Pair(row.messages, row.completion, text, row.question, row.groups, row.documents)
@@ -190,7 +190,9 @@ def train_preferences(
         _same_prompts(trainer, tokens, len(data), recipe)
         return trainer
 
-    trainer, outcome = fit(make, folder=run.place, size=size, accumulation=accumulation, note=note, callback=callback)
+    trainer, outcome = fit(
+        make, folder=run.place, size=size, accumulation=accumulation, note=note, callback=callback, least=least
+    )
     read = round(settings.epochs * tokens_all)
     leave(run, opened, trainer.model, outcome, forecast, rows=pairs, tokens=read, more={"pairs": len(pairs)})
     return folder

@@ -52,12 +52,12 @@ def train_rewarded(
     # A step holds whole groups of answers.
     size = ANSWERS * max(1, settings.batch // ANSWERS)
     steps = max(1, round(settings.epochs * len(rows) * ANSWERS / size))
-    data = [{"prompt": row.chat(), "question": row.question} for row in rows]
+    data = [{"prompt": row.chat(), "question": row.question, "refuse": row.refuses} for row in rows]
     rewards: list[float] = []
 
-    def reward(completions: list[Any], question: list[str], **_: Any) -> list[float]:
+    def reward(completions: list[Any], question: list[str], refuse: list[bool], **_: Any) -> list[float]:
         texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        given = [score(q, text) for q, text in zip(question, texts, strict=True)]
+        given = [score(q, text, refuse=no) for q, text, no in zip(question, texts, refuse, strict=True)]
         rewards.append(sum(given) / len(given))
         return given
 

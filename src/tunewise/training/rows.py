@@ -27,6 +27,11 @@ class TrainingRow:
     groups: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the completion is, or ends with, the refusal."""
+        return self.completion.endswith(tuple(REFUSAL.values()))
+
     def chat(self) -> list[dict[str, str]]:
         """The messages as a model's chat template takes them."""
         return [{"role": role, "content": content} for role, content in self.messages]
@@ -67,7 +72,7 @@ def few_refusals(
     A model that sees too many refusals learns to refuse: with 58 % unanswerable training questions (SQuAD 2) the tuned
     model refused 86 % of the answerable ones as well.
     """
-    refusing = [i for i, row in enumerate(rows) if row.completion.endswith(tuple(REFUSAL.values()))]
+    refusing = [i for i, row in enumerate(rows) if row.refuses]
     answers = len(rows) - len(refusing)
     room = len(refusing) if most >= 1 else int(most * answers / (1 - most) + 1e-9)
     if not answers or len(refusing) <= room:
@@ -141,6 +146,7 @@ def raft_rows(
     quotes: bool = False,
     max_refusals: float = 1.0,
     seed: int = 0,
+    arrange: Callable[[list[Hit]], list[Hit]] = lambda hits: hits,
     searched: Callable[[Question], str] = lambda question: question.question,
 ) -> tuple[list[TrainingRow], RowReport]:
     """RAFT rows (Zhang et al. 2024, arXiv:2403.10131): retrieved passages, question, answer with its passage's number.
@@ -152,7 +158,8 @@ def raft_rows(
     `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are dealt in
     random order, so that position does not stand in for content. With `quotes` the completion first says, word for
     word, the sentence that holds the answer (chain of thought with citations, section 3 of the paper), then the
-    template's answer mark and the answer. `searched` is what is searched for a question with earlier turns.
+    template's answer mark and the answer. `searched` is what is searched for a question with earlier turns; `arrange`
+    puts ranked passages into the order in which answering shows them.
     """
     if not questions:
         raise DataMistake("there is no training question", tip="tunewise questions split")
@@ -176,7 +183,8 @@ def raft_rows(
         # A gold span may be cut by a chunk's end: the chunks that the oracle names hold it as well.
         golden = {chunk.id for chunk in oracle(question)} if question.answerable else set()
         golden |= {hit.chunk.id for hit in hits if holds(hit.chunk, question)}
-        dropped = question.answerable and rng.random() < float(without_oracle)
+        # Where nobody said which passage holds the answer, none can be taken out.
+        dropped = question.answerable and rng.random() < float(without_oracle) and bool(golden)
         if question.answerable and not dropped:
             missing = [
                 chunk
@@ -189,10 +197,15 @@ def raft_rows(
                 oracle_added += 1
             # Distractors leave from the lowest rank; passages that hold gold stay.
             for chunk in missing:
-                spare = [i for i, hit in enumerate(hits) if hit.chunk.id not in golden]
-                if len(hits) > 1 and spare:
-                    del hits[spare[-1]]
-                hits.append(Hit(chunk, 0.0, len(hits) + 1))
+                rank = len(hits) + 1
+                if len(hits) > 1 and (spare := [hit for hit in hits if hit.chunk.id not in golden]):
+                    last = max(spare, key=lambda hit: hit.rank)
+                    hits.remove(last)
+                    rank = last.rank
+                hits.append(Hit(chunk, 0.0, rank))
+            if missing:
+                # Answering shows passages in the order of the settings, and so do these.
+                hits = arrange(sorted(hits, key=lambda hit: hit.rank))
         elif dropped:
             hits = [hit for hit in hits if hit.chunk.id not in golden]
         if rng.random() < shuffle:

@@ -14,10 +14,11 @@ from typing import Any
 from tunewise.errors import need
 from tunewise.machine import peak_memory
 from tunewise.models.chains import manifest
+from tunewise.models.local import attends_to_all
 from tunewise.training import estimate, frozen
 from tunewise.training.encoding import IGNORED, collate, encode
 from tunewise.training.leaving import adapter_identity, finished, leave
-from tunewise.training.loop import Note, Progress, fit, watch
+from tunewise.training.loop import Note, Progress, fit, smaller, watch
 from tunewise.training.methods import METHODS, top_layers, wear
 from tunewise.training.opening import BATCH_TOKENS, Forecast, Run, arguments, count_parameters, open_model
 from tunewise.training.rows import TrainingRow
@@ -76,7 +77,9 @@ def train(
     looks: list[dict[str, Any]] = encode(validation, tokenizer, longest=longest, block=settings.block)
     alone = sum(len(item["input_ids"]) for item in items)
     labelled = sum(sum(label != IGNORED for label in item["labels"]) for item in items)
-    if settings.share and config._attn_implementation in ("sdpa", "eager"):
+    # The mask of a pack is one of booleans over all that came before: eager attention would add it, and a layer with a
+    # window would lose its window.
+    if settings.share and config._attn_implementation == "sdpa" and attends_to_all(config):
         items = _shared(items, alone, note)
     looks = pack(looks) if looks and "segments" in items[0] else looks
     computed = sum(len(item["input_ids"]) for item in items)
@@ -134,8 +137,8 @@ def train(
 
     # The order of rows depends on the step alone, so that it is the same whatever memory is free today.
     order = _order(items, batch=size * accumulation, rows=steps * size * accumulation, seed=settings.seed)
-    while size > 1 and needed(size, False).high - now > free:
-        size, accumulation = -(-size // 2), accumulation * 2
+    while needed(size, False).high - now > free and (fewer := smaller(size, accumulation)):
+        size, accumulation = fewer
     checkpointing = needed(size, False).high - now > free and not method.virtual
     forecast = Forecast(estimate.time_bounds(flops, rate), needed(size, checkpointing), flops, rate)
     note(
