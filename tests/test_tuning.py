@@ -70,6 +70,22 @@ def test_a_sweep_reads_validation_only_and_names_its_best(folder, capsys):
     assert about["settings"]["rate"] == made["settings"]["rate"]
 
 
+def test_a_sweep_begins_with_what_would_hold_without_it():
+    from tunewise.jobs.sweep import candidates_of
+
+    found = candidates_of(9, rate=1e-3, epochs=2, rank=64, seed=0)
+    assert found[0] == {"rate": 1e-3, "epochs": 2, "rank": 64, "alpha": 128}
+    assert len({tuple(one.values()) for one in found}) == 9
+    assert candidates_of(2, rate=1e-3, epochs=2, rank=0, seed=0)[0] == {"rate": 1e-3, "epochs": 2}
+
+
+def test_settings_said_once_come_with_the_lines_that_keep_them(folder, capsys):
+    assert run(folder, "ingest") == 0
+    capsys.readouterr()
+    assert run(folder, "tune", "ia3", "--rate", "0.05") == 0
+    assert "[training.raft] rate = 0.05" in capsys.readouterr().err
+
+
 def test_what_is_unknown_is_refused_with_the_known(folder, capsys):
     assert run(folder, "tune", "lorra") == 2
     said = capsys.readouterr().err

@@ -111,6 +111,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{count} question(s) ask nothing and were left out: {ids}",
         "有 {count} 个问题没有内容，已略去：{ids}",
     ),
+    "tune_keep": (
+        "compare, ask and serve go by tunewise.toml: to keep this, [training.{recipe}] {lines}",
+        "compare、ask 和 serve 以 tunewise.toml 为准；要保留这些设置，请写入 [training.{recipe}] {lines}",
+    ),
     "tune_done": ("adapter in {path}", "适配器位于 {path}"),
     "standing": (
         "{name}: quality {mean:.3f} ({low:.3f} to {high:.3f}), {seconds:.2f} s an answer",

@@ -60,6 +60,7 @@ def tune(
     """
     from tunewise.jobs.sweep import sweep as search
     from tunewise.jobs.tune import tune as job
+    from tunewise.jobs.tune import wanted
 
     project = project_of(model=model, questions=questions)
     given: dict[str, Any] = {
@@ -86,4 +87,9 @@ def tune(
         out_json({"recipe": name, "adapter": folder, "settings": given, "sweep": tried})
     else:
         out(message("tune_done", path=folder))
+        # `compare`, `ask` and `serve` train and take what the file says, not what was said once here.
+        kept = {key: value for key, value in given.items() if key not in ("method", "parent", "report_to")}
+        if kept:
+            table = wanted(project, name, method=method, parent=parent).recipe
+            say(message("tune_keep", recipe=table, lines=", ".join(f"{key} = {value}" for key, value in kept.items())))
     following("tunewise compare")

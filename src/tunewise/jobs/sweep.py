@@ -34,23 +34,23 @@ class Found:
     trials: tuple[Mapping[str, Any], ...]
 
 
-def candidates_of(count: int, *, rate: float, epochs: float, ranks: bool, seed: int) -> list[dict[str, Any]]:
-    """`count` settings, no two alike; the method's own defaults are the first."""
+def candidates_of(count: int, *, rate: float, epochs: float, rank: int, seed: int) -> list[dict[str, Any]]:
+    """`count` settings, no two alike; those that would hold without a sweep are the first (`rank` 0: there is none)."""
     grid = [
         {
             "rate": float(f"{rate * factor:.2g}"),
             "epochs": epochs * more,
-            **({"rank": rank, "alpha": 2 * rank} if ranks else {}),
+            **({"rank": one, "alpha": 2 * one} if one else {}),
         }
         for factor in FACTORS
         for more in (1.0, 2.0)
-        for rank in (RANKS if ranks else (0,))
+        for one in (sorted({*RANKS, rank}) if rank else (0,))
         if rate * factor < 1
     ]
     first = next(
         one
         for one in grid
-        if one["rate"] == float(f"{rate:.2g}") and one["epochs"] == epochs and one.get("rank", 16) == 16
+        if one["rate"] == float(f"{rate:.2g}") and one["epochs"] == epochs and one.get("rank", 0) == rank
     )
     others = [one for one in grid if one is not first]
     return [first, *random.Random(seed).sample(others, min(count - 1, len(others)))]
@@ -78,7 +78,8 @@ def sweep(
     settled, _ = settle(plan.recipe, plan.settings, width=width_of(plan.model))
     lora = METHODS[settled.method].merges and settled.method not in ("full", "ia3")
     alive = candidates_of(
-        candidates, rate=float(settled.rate or 0), epochs=settled.epochs, ranks=lora, seed=settled.seed
+        candidates, rate=float(settled.rate or 0), epochs=settled.epochs, rank=settled.rank if lora else 0,
+        seed=settled.seed,
     )
     trials: list[Mapping[str, Any]] = []
     begun: set[Path] = set()
