@@ -180,7 +180,10 @@ class Desk:
         """Answers by how they ended: done, failed, stopped, refused (the queue was full), late."""
         self._lanes: dict[str, _Lane] = {}
         self._threads: list[threading.Thread] = []
-        self._change = threading.Condition()
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
+        # Told apart from it, so that an ordinary question wakes one thread and not two.
+        self._passing = threading.Condition(self._lock)
         self._held: Counter[str] = Counter()
         self._inside = 0
         self._closing = False
@@ -251,6 +254,8 @@ class Desk:
                     thread.start()
             lane.add(order)
             self._change.notify_all()
+            if lane.many:
+                self._passing.notify_all()
         return order
 
     async def events(self, order: Order, *, tick: float | None = None) -> AsyncIterator[Delta | Done | None]:
@@ -297,6 +302,7 @@ class Desk:
         with self._change:
             self._closing = True
             self._change.notify_all()
+            self._passing.notify_all()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -312,7 +318,7 @@ class Desk:
                 orders = lane.take(self.batch)
                 if lane.many:
                     # Whoever came with one question while the batch before ran need not wait for this one.
-                    self._change.notify_all()
+                    self._passing.notify_all()
             self._serve(orders)
             with self._change:
                 lane.many = frozenset()
@@ -320,7 +326,7 @@ class Desk:
     def _overtake(self, lane: _Lane) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: lane.overtaking() or self._closing)
+                self._passing.wait_for(lambda: lane.overtaking() or self._closing)
                 if self._closing:
                     return
                 orders = lane.overtake(self.batch)
