@@ -62,7 +62,7 @@ def test_nothing_that_shows_its_passages_stays_beside_the_index(project: Project
     rows = {"chunks": [{"document": ONE}], "answer": {"citations": []}, "question": "q", "fingerprint": "f"}
     append_jsonl(home / "robustness" / "rag" / "rows.jsonl", rows)
     append_jsonl(home / "robustness" / "other" / "rows.jsonl", rows | {"chunks": [{"document": "other.md"}]})
-    for name in ("jobs/j/report.html", "questions/drafts-1.jsonl"):
+    for name in ("jobs/j/report.html", "questions/drafts-1.jsonl", "freshness-x1/documents/menu.md"):
         write_text(home / name, CANARY)
     for name, document in (("dpo-1", ONE), ("dpo-2", "other.md")):
         write_json(home / "adapters" / name / "checkpoints" / "pairs.json", {"pairs": [{"documents": [document]}]})
@@ -70,6 +70,7 @@ def test_nothing_that_shows_its_passages_stays_beside_the_index(project: Project
     erase(project, ONE)
     assert [path.name for path in sorted((home / "robustness").iterdir())] == ["other"]
     assert not (home / "jobs/j/report.html").exists() and not (home / "questions/drafts-1.jsonl").exists()
+    assert not (home / "freshness-x1").exists()
     left = [path.parent.parent.name for path in (home / "adapters").glob("*/checkpoints/pairs.json")]
     assert left == ["dpo-2"] and holding(project) == []
 

@@ -78,6 +78,9 @@ def purge(project: Project, document: str) -> tuple[str, ...]:
     kept = home / "freshness.json"
     if kept.is_file() and any(fact[1] == document for fact in read_json(kept)["facts"]):
         kept.unlink()
+    # What a killed `freshness` left: a copy of the documents.
+    for copy in (folder for folder in home.glob("freshness-*") if folder.is_dir()):
+        shutil.rmtree(copy)
     # Judgements name pairs by their place: without one of them the others would be taken for one another.
     for file in sorted((home / "rating").glob("*.json")):
         if any(document in pair["documents"] for pair in read_json(file)["pairs"]):
