@@ -86,31 +86,24 @@ def ingest(
 
     Files are read, cut into passages, embedded. Only what changed is done again.
     """
+    from tunewise.jobs.ingest import ingest_project
     from tunewise.jobs.watch import watch as follow
+    from tunewise.jobs.web import save_pages
 
     project = project_of(documents=folder, embedder=embedder, tokens=tokens, kind=kind)
     settings = {"passwords": tuple(password or ()), "again": again}
-    from tunewise.jobs.ingest import ingest_project
-    from tunewise.jobs.web import save_pages
-
+    if url or again or not watch:
+        with progress() as report:
+            saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
+            result = ingest_project(project, progress=report, **settings)
+        for unread in saved.unread if saved else ():
+            warn(message("unread", source=unread.source, reason=unread.reason))
+        _ingested(result)
     if watch:
-        if url or again:
-            # Once: what is followed afterwards is the folder.
-            with progress() as report:
-                pages = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
-                first = ingest_project(project, progress=report, **settings)
-            for unread in pages.unread if pages else ():
-                warn(message("unread", source=unread.source, reason=unread.reason))
-            _ingested(first)
-            settings["again"] = False
-        follow(project, settings=settings, told=_ingested, trouble=lambda error: warn(error.message))
+        # What was asked for once is done; what is followed is the folder.
+        later = settings | {"again": False}
+        follow(project, settings=later, told=_ingested, trouble=lambda error: warn(error.message))
         return
-    with progress() as report:
-        saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
-        result = ingest_project(project, progress=report, **settings)
-    for unread in saved.unread if saved else ():
-        warn(message("unread", source=unread.source, reason=unread.reason))
-    _ingested(result)
     following("tunewise search '…'")
 
 

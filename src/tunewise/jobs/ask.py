@@ -76,16 +76,17 @@ def ask(
     questions = load_questions(project.questions) if chosen.recipe or chosen.examples or adaptive else []
     with library(project) as books:
         adapter = adapter_of(project, chosen, questions, books) if chosen.recipe else None
-        shut = _shut(books, groups)
         if adapter and groups is not None and _learned_more(adapter, books, groups):
             # What it learned cannot be taken out of its answers: it is as restricted as its documents.
             raise ConfigMistake(
                 f"{chosen.name} was trained on documents that this reader may not see",
                 tip="ask another approach, or train on documents that all its readers may see",
             )
-        seen = {one.id for one in books.catalog.documents()} - shut
-        # A document that is gone has nobody left who may see it; the owner may still be shown what was asked of it.
-        learned = [q for q in questions if q.split == "train" and (groups is None or seen.issuperset(q.documents))]
+        learned = [q for q in questions if q.split == "train"]
+        if groups is not None:
+            # A document that is gone has nobody left who may see it, but for the owner.
+            visible = _visible(books, groups)
+            learned = [q for q in learned if visible.issuperset(q.documents)]
         model = _model(chosen.model, adapter)
         writer, retriever = QueryWriter(lambda: model), None
         if chosen.index:
@@ -147,15 +148,13 @@ def _learned_more(adapter: Path, books: Library, groups: Sequence[str]) -> bool:
     """
     about = [link for _, link in chains.chain(adapter)]
     held = {group for one in about for group in one.get("groups", ())}
-    visible = {one.id for one in books.catalog.documents() if not one.groups or set(one.groups) & set(groups)}
+    visible = _visible(books, groups)
     return not held <= set(groups) or any(not visible.issuperset(one["documents"]) for one in about)
 
 
-def _shut(books: Library, groups: Sequence[str] | None) -> set[str]:
-    """Documents that a reader of these groups may not see; None is the project's owner, who may see all."""
-    if groups is None:
-        return set()
-    return {one.id for one in books.catalog.documents() if one.groups and not set(one.groups) & set(groups)}
+def _visible(books: Library, groups: Sequence[str]) -> set[str]:
+    """The documents that a reader of these groups may see."""
+    return {one.id for one in books.catalog.documents() if not one.groups or set(one.groups) & set(groups)}
 
 
 def _for_reader(retriever: Retrieve, groups: Sequence[str] | None) -> Retrieve:

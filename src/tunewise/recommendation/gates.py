@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from tunewise.costs import update_seconds
+from tunewise.costs import complexity, update_seconds
 from tunewise.nouns import Comparison, Needs, Standing
 
 CITED = 0.5
@@ -44,9 +44,7 @@ def cited_share(comparison: Comparison, name: str) -> float:
 
 def _never_learns(comparison: Comparison, standing: Standing) -> bool:
     """Whether facts are asked for, and neither an index nor trained weights hold any."""
-    approach = standing.approach
-    holds = approach.index or approach.adapter or approach.recipe
-    return not holds and any(question.need == "facts" for question in comparison.questions)
+    return not complexity(standing.approach) and any(question.need == "facts" for question in comparison.questions)
 
 
 def gate(comparison: Comparison, standing: Standing, needs: Needs) -> str:

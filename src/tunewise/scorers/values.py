@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -54,9 +54,15 @@ _WORDS = {name: value for value, name in enumerate(_TO_NINETEEN.split())} | {
 }
 _DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _POWERS = {"十": 10, "百": 100, "千": 1000}
-_SCALE = "|".join(sorted(_SCALES, key=len, reverse=True))
-_UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
-_ENGLISH = "|".join(sorted(_WORDS, key=len, reverse=True))
+
+
+def _longest_first(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_SCALE = _longest_first(_SCALES)
+_UNIT = _longest_first(map(re.escape, _UNITS))
+_ENGLISH = _longest_first(_WORDS)
 _QUANTITY = re.compile(
     rf"(?P<before>[$€£¥])?\s?(?P<open>\()?(?P<minus>(?<![\w.\-])-\s?)?(?P<before2>[$€£¥])?"
     rf"(?:(?P<digits>\d+(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
@@ -256,21 +262,15 @@ _DECISIONS = {
     for word in words.split()
 }
 _ONLY = frozenset({"yes", "no", "maybe", "是", "否", "是的", "不是", "不确定", "也许", "可以", "不可以", "能", "不能"})
-
-
-def _opens(words: str) -> str:
-    return "|".join(sorted(words.split(), key=len, reverse=True))
-
-
 _CHINESE = [word for word in _DECISIONS if not word.isascii()]
 _ENDS = r"(?=$|[\W_]|的|吗|呀|呢|吧|啊)"
 """Behind a word of one sign: 对不起, 对于, 有效期, 是否, 不知道 and 不仅 open with one and decide nothing."""
 _OPENING = re.compile(
     rf"^\W*(?:(?:the )?answer(?: is)?:?\s*|答案是?[:：]?\s*|回答[:：]?\s*)?"
-    rf"({_opens(' '.join(d for d in _DECISIONS if d.isascii()))})(?![^\W_])"
+    rf"({_longest_first(d for d in _DECISIONS if d.isascii())})(?![^\W_])"
     rf"|^\W*(?:答案是?[:：]?\s*|回答[:：]?\s*)?"
-    rf"((?:{_opens(' '.join(d for d in _CHINESE if len(d) > 1))})(?!提到|说明|提及|相关|信息|问题)"
-    rf"|能(?![否源量力])|(?:{_opens(' '.join(d for d in _CHINESE if len(d) == 1))}){_ENDS})"
+    rf"((?:{_longest_first(d for d in _CHINESE if len(d) > 1)})(?!提到|说明|提及|相关|信息|问题)"
+    rf"|能(?![否源量力])|(?:{_longest_first(d for d in _CHINESE if len(d) == 1)}){_ENDS})"
 )
 
 

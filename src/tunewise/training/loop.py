@@ -173,7 +173,10 @@ def fit(
         if last is None:
             # A second try wears the same model, whose weights the first has moved.
             first = folder / "first.safetensors"
-            load_trained(trainer.model, first) if first.is_file() and failed else save_trained(trainer.model, first)
+            if failed and first.is_file():
+                load_trained(trainer.model, first)
+            elif smaller(size, accumulation, least=least):
+                save_trained(trainer.model, first)
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
             break
