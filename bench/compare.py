@@ -13,64 +13,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
+
+import approaches
+import public_sets
 
 from tunewise import reports
 from tunewise.jobs.compare import compare
 from tunewise.jobs.ingest import ingest_project
 from tunewise.machine import machine, versions
 from tunewise.project import load_project
-from tunewise.questions import find_leaks, import_dataset, load_questions, save_questions
 from tunewise.store import write_text
 
-TOML = """\
-[project]
-name = "{name}"
-model = "{model}"
-embedder = "{embedder}"
-[chunks]
-tokens = {tokens}
-[compare]
-seeds = {seeds}
-[retrieval]
-k = {k}
-[training]
-epochs = {epochs}
-[training.sft]
-epochs = 2
-{approaches}
-"""
-ASKED_WITH = {"pubmedqa_en": " Answer yes, no or maybe."}
-"""What a set's questions leave unsaid: nobody can guess that a single word is wanted."""
-TOKENS = {"tatqa_en": 240}
-"""Passages of a length of their own: a table is of little use in pieces of three rows."""
-APPROACHES = {
-    "zero-shot": 'prompt = "answer"\nmax_new_tokens = 32',
-    "rag": "index = true\nmax_new_tokens = 32",
-    "lora-sft": 'recipe = "sft"\nmax_new_tokens = 32',
-    "lora-sft-rag": 'index = true\nrecipe = "sft"\nmax_new_tokens = 32',
-    "raft": 'index = true\nrecipe = "raft"\nmax_new_tokens = 32',
-}
-
-
-def prepare(data: Path, name: str, folder: Path, *, train: int, limit: int, seed: int = 0) -> dict[str, int]:
-    """A project folder with `train` training questions that do not leak and `limit` test questions, drawn by `seed`."""
-    import_dataset(data / f"{name}.docs.jsonl", data / f"{name}.questions.jsonl", folder)
-    questions = load_questions(folder / "questions.jsonl")
-    draw = random.Random(seed)
-    test = [q for q in questions if q.split == "test"]
-    test = draw.sample(test, min(limit, len(test)))
-    learned = [q for q in questions if q.split == "train"]
-    leaky = {a for a, _, _ in find_leaks(learned, test)}
-    clean = [q for q in learned if q.id not in leaky]
-    clean = draw.sample(clean, min(train, len(clean)))
-    more = ASKED_WITH.get(name, "")
-    save_questions(folder / "questions.jsonl", [replace(q, question=q.question + more) for q in (*clean, *test)])
-    return {"train": len(clean), "test": len(test), "leaky_training_questions_left_out": len(leaky)}
+DEFAULT = "zero-shot,rag,lora-sft,lora-sft-rag,raft"
 
 
 def main() -> None:
@@ -85,14 +42,12 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--embedder", default="minilm")
     parser.add_argument("--folder", type=Path, default=None)
-    parser.add_argument("--approaches", default=",".join(APPROACHES))
+    parser.add_argument("--approaches", default=DEFAULT, help="of " + ", ".join(approaches.NAMES))
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="tunewise-bench-"))
-    counts = prepare(args.data, args.set, folder, train=args.train, limit=args.limit)
-    wanted = "\n".join(f"[approaches.{name}]\n{APPROACHES[name]}" for name in args.approaches.split(","))
-    toml = TOML.format(name=args.set, model=args.model, embedder=args.embedder, tokens=TOKENS.get(args.set, 120),
-                       seeds=args.seeds, k=args.k, epochs=args.epochs, approaches=wanted)
-    write_text(folder / "tunewise.toml", toml)
+    counts = public_sets.prepare(args.data, args.set, folder, train=args.train, limit=args.limit)
+    public_sets.write_settings(folder, args.set, approaches.blocks(args.approaches.split(","), max_new_tokens=32),
+                               model=args.model, embedder=args.embedder, seeds=args.seeds, k=args.k, epochs=args.epochs)
     project = load_project(folder)
     started = time.perf_counter()
     ingested = ingest_project(project)

@@ -1,10 +1,10 @@
-"""Every method of fine-tuning on the example, measured on the same held-out questions.
+"""Every method of fine-tuning on the example or on a public question set, all on the same held-out questions.
 
     python bench/methods.py [--folder SCRATCH] [--limit 60] [--approaches raft,dora,…] [--train 199] [--epochs 2]
-                            [--forgetting mc_one.jsonl mc_two.jsonl]
+                            [--forgetting mc_one.jsonl mc_two.jsonl] [--data FOLDER --set xquad_en]
 
-Works in a copy of examples/handbook, goes on where it was stopped (same --folder), prints the table of `compare`
-and, last, one JSON object: quality with its interval, trained parameters, tokens/s, peak memory, minutes.
+Works in a copy of examples/handbook or of the set, goes on where it was stopped (same --folder), prints the table of
+`compare` and, last, one JSON object: quality with its interval, trained parameters, tokens/s, peak memory, minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+
+import approaches
+import public_sets
 
 from tunewise import reports
 from tunewise.jobs.compare import compare
@@ -25,26 +28,25 @@ from tunewise.questions import load_questions, save_questions
 from tunewise.store import read_json, write_text
 
 ROOT = Path(__file__).parent.parent
-APPROACHES = {
-    "zero-shot": 'prompt = "answer"',
-    "rag": "index = true",
-    "raft": 'index = true\nrecipe = "raft"',
-    "raft-full": 'index = true\nrecipe = "raft"\nmethod = "full"',
-    "raft-rslora": 'index = true\nrecipe = "raft"\nmethod = "rslora"',
-    "raft-dora": 'index = true\nrecipe = "raft"\nmethod = "dora"',
-    "raft-pissa": 'index = true\nrecipe = "raft"\nmethod = "pissa"',
-    "raft-olora": 'index = true\nrecipe = "raft"\nmethod = "olora"',
-    "raft-eva": 'index = true\nrecipe = "raft"\nmethod = "eva"',
-    "raft-ia3": 'index = true\nrecipe = "raft"\nmethod = "ia3"',
-    "raft-prompt": 'index = true\nrecipe = "raft"\nmethod = "prompt-tuning"',
-    "raft-prefix": 'index = true\nrecipe = "raft"\nmethod = "prefix-tuning"',
-    "raft-p-tuning": 'index = true\nrecipe = "raft"\nmethod = "p-tuning"',
-    "hybrid": 'index = true\nrecipe = "hybrid"',
-    "dap": 'prompt = "answer"\nrecipe = "dap"',
-    "lora-sft": 'recipe = "sft"',
-    "dap-sft": 'recipe = "sft"\nparent = "dap"',
-    "dpo": 'index = true\nrecipe = "dpo"\nparent = "raft"',
-}
+DEFAULT = ("zero-shot", "rag", "raft", *(f"raft-{method}" for method in approaches.METHODS),
+           "hybrid", "dap", "lora-sft", "dap-sft", "dpo")
+
+
+def example(folder: Path, blocks: str, *, epochs: float, train: int | None) -> None:
+    """A copy of the English example with these approaches and, when asked, only `train` of its training questions."""
+    if not (folder / "tunewise.toml").is_file():
+        shutil.copytree(ROOT / "examples" / "handbook", folder, dirs_exist_ok=True)
+    write_text(
+        folder / "tunewise.toml",
+        '[project]\nname = "methods"\nglossary = "glossary.jsonl"\n[chunks]\ntokens = 80\n[retrieval]\nk = 3\n'
+        f"[training.raft]\nepochs = {epochs}\n[training.hybrid]\nepochs = {epochs}\n{blocks}\n",
+    )
+    if train is not None:
+        questions = load_questions(folder / "questions.jsonl")
+        learned = [q for q in questions if q.split == "train"]
+        step = max(1, len(learned) // train)
+        kept = {q.id for q in learned[::step][:train]}
+        save_questions(folder / "questions.jsonl", [q for q in questions if q.split != "train" or q.id in kept])
 
 
 def main() -> None:
@@ -54,26 +56,19 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=None, help="only so many training questions")
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--forgetting", type=Path, nargs="+", default=[], help="files mc_*.jsonl, 100 items each")
-    parser.add_argument("--approaches", default=",".join(APPROACHES))
+    parser.add_argument("--approaches", default=",".join(DEFAULT), help="of " + ", ".join(approaches.NAMES))
+    parser.add_argument("--data", type=Path, default=None, help="where --set lies")
+    parser.add_argument("--set", default=None, help="a public question set instead of the example: xquad_en …")
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="tunewise-methods-"))
-    if not (folder / "tunewise.toml").is_file():
-        shutil.copytree(ROOT / "examples" / "handbook", folder, dirs_exist_ok=True)
-    names = args.approaches.split(",")
     sets = [str(path.resolve()) for path in args.forgetting]
     general = f"[forgetting]\nsets = {sets}\nlimit = 100\n" if sets else ""
-    wanted = general + "\n".join(f"[approaches.{name}]\n{APPROACHES[name]}\nmax_new_tokens = 28" for name in names)
-    write_text(
-        folder / "tunewise.toml",
-        '[project]\nname = "methods"\nglossary = "glossary.jsonl"\n[chunks]\ntokens = 80\n[retrieval]\nk = 3\n'
-        f"[training.raft]\nepochs = {args.epochs}\n[training.hybrid]\nepochs = {args.epochs}\n{wanted}\n",
-    )
-    if args.train is not None:
-        questions = load_questions(folder / "questions.jsonl")
-        learned = [q for q in questions if q.split == "train"]
-        step = max(1, len(learned) // args.train)
-        kept = {q.id for q in learned[::step][: args.train]}
-        save_questions(folder / "questions.jsonl", [q for q in questions if q.split != "train" or q.id in kept])
+    wanted = general + approaches.blocks(args.approaches.split(","), max_new_tokens=32 if args.set else 28)
+    if args.set:
+        public_sets.prepare(args.data, args.set, folder, train=args.train or 320, limit=args.limit)
+        public_sets.write_settings(folder, args.set, wanted, epochs=args.epochs)
+    else:
+        example(folder, wanted, epochs=args.epochs, train=args.train)
     project = load_project(folder)
     ingest_project(project)
     result = compare(
@@ -102,7 +97,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "name": "methods on the handbook",
+                "name": f"methods on {args.set or 'the example'}",
                 "questions": len(result.comparison.questions),
                 "figures": figures,
                 "units": "shares, tokens/s, GB, minutes",
