@@ -54,7 +54,8 @@ ROOMS: dict[str, set[str]] = {
     "baseline": {"comparison", "evaluation", "statistics"},
     # A first guess from published findings, and whether the comparison bore it out.
     "advice": set(),
-    "reports": set(),
+    # What a measure is called is said once, by the room that counts it.
+    "reports": {"scorers"},
     # It tunes the model that `models` loads, in the weights and with the chat template that answering will use.
     "training": {"prompts", "models", "machine"},
     # The ready-made approaches by name.

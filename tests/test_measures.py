@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from grounding_labels import figures, labelled
 from tunewise.errors import DataMistake, ModelMistake
-from tunewise.nouns import Answer, Chunk, Gold, Hit, Question
+from tunewise.nouns import Answer, Chunk, Cost, Gold, Hit, Question
 from tunewise.questions import load_questions, question_json, save_questions
-from tunewise.reports.measures import METRICS as SHOWN
+from tunewise.reports.columns import columns
+from tunewise.reports.measures import PLACES
 from tunewise.scorers import METRICS, GlossaryEntry, score
 from tunewise.scorers.form import check_rules, grade, sentence_words
 from tunewise.scorers.grounding import THRESHOLD, load_nli, support
@@ -267,11 +269,17 @@ def test_terms_in_four_readings():
     assert "term_precision" not in score(ask("x"), said("x"), glossary=GLOSSARY)
 
 
-def test_every_measure_has_words_in_both_languages():
-    shown = {row[0]: row for row in SHOWN}
-    assert set(METRICS) <= set(shown)
-    for row in shown.values():
-        assert row[2].en and row[2].zh and row[3].en and row[3].zh
+def test_every_measure_has_words_in_both_languages_and_the_report_reads_them():
+    assert set(PLACES) == set(METRICS)
+    for metric in METRICS.values():
+        assert metric.label and metric.label_zh and metric.explain and metric.explain_zh
+    standing = SimpleNamespace(metrics=dict.fromkeys(METRICS, 0.5), cost=Cost(), seconds_p50=0, seconds_p95=0,
+                               tokens_in=0, tokens_out=0, errors=0, approach=SimpleNamespace(name="x"), seed_sd=None,
+                               against_best=None, against_cheapest=None, forgetting=None)
+    shown = {one.key: one for one in columns(SimpleNamespace(standings=[standing]))}
+    for name, metric in METRICS.items():
+        assert shown[name].label == (metric.label, metric.label_zh)
+        assert shown[name].explain == (metric.explain, metric.explain_zh)
 
 
 @pytest.mark.parametrize(("language", "precision", "recall"), [("en", 0.62, 0.78), ("zh", 0.61, 0.86)])

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from tunewise.nouns import Comparison, Difference, Estimate, Recommendation, Standing
 from tunewise.reports import story
-from tunewise.reports.measures import METRICS
+from tunewise.reports.measures import PLACES
 from tunewise.reports.words import NOTHING, Say, number, percent, points, usable, verdict_word
+from tunewise.scorers import METRICS
 
 Value = Estimate | Difference | float | None
 
@@ -73,6 +74,12 @@ def _metric(name: str) -> Callable[[Standing], Value]:
     return lambda standing: standing.metrics.get(name)
 
 
+def _known(name: str) -> Column:
+    metric, place = METRICS[name], PLACES[name]
+    return Column(name, place.group, Say(metric.label, metric.label_zh), Say(metric.explain, metric.explain_zh),
+                  _metric(name), _SHOW[place.show], metric.higher_is_better, place.rank, place.interval)
+
+
 def _cost(of: Callable[[Standing], float]) -> Callable[[Standing], Value]:
     return lambda standing: of(standing) or 0.0
 
@@ -80,11 +87,7 @@ def _cost(of: Callable[[Standing], float]) -> Callable[[Standing], Value]:
 def columns(comparison: Comparison, recommendation: Recommendation | None = None) -> list[Column]:
     """The columns that this comparison can fill, in the order of the wide table; unknown metrics by name."""
     measured = {name for standing in comparison.standings for name in standing.metrics}
-    known = [
-        Column(name, group, label, explain, _metric(name), _SHOW[show], better, rank, interval)
-        for name, group, label, explain, show, better, rank, interval in METRICS
-        if name in measured
-    ]
+    known = [_known(name) for name in PLACES if name in measured]
     extra = [
         Column(
             name,
@@ -96,7 +99,7 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
             None,
             30,
         )
-        for name in sorted(measured - {entry[0] for entry in METRICS})
+        for name in sorted(measured - set(PLACES))
     ]
     totals: Mapping[str, float] = recommendation.total_cost if recommendation else {}
     rest = [

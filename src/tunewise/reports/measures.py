@@ -1,225 +1,66 @@
-"""What each measure is called and what it means, in both languages, with how it is written and where it stands.
+"""Where the reports show each measure: its group of columns, how it is written, and what a narrow terminal drops first.
 
-A table and nothing else: (name, group of columns, label, explanation, how to write it, whether more is better, rank of
-importance for a narrow terminal, whether its interval is shown). The definitions are those of `tunewise.scorers`.
+A table and nothing else, in the order of the wide table. Labels and explanations are those of `tunewise.scorers`.
 """
 
 from __future__ import annotations
 
-from tunewise.reports.finer import FINER
-from tunewise.reports.words import Say
+from typing import NamedTuple
 
-METRICS: tuple[tuple[str, str, Say, Say, str, bool | None, int, bool], ...] = (
-    (
-        "quality",
-        "quality",
-        Say("Quality", "质量"),
-        Say(
-            "The one number per question. Facts: F1, or 1 for a rightful refusal. "
-            "Form: rules met × F1. Terms: F1 × right terms.",
-            "每题一个分数。事实题：F1，正确拒答计 1；格式题：符合规则 × F1；术语题：F1 × 术语正确率。",
-        ),
-        "points",
-        True,
-        0,
-        True,
-    ),
-    (
-        "f1",
-        "quality",
-        Say("F1", "F1"),
-        Say(
-            "Overlap of words (Chinese: characters) with the gold answer: harmonic mean of precision and recall.",
-            "与标准答案的词（中文按字）重合度：精确率与召回率的调和平均。",
-        ),
-        "points",
-        True,
-        3,
-        True,
-    ),
-    (
-        "f1_cmrc",
-        "quality",
-        Say("F1 (CMRC)", "F1（CMRC）"),
-        Say(
-            "Chinese only: F1 over the longest common contiguous run of characters, as in CMRC 2018.",
-            "仅中文：按最长公共连续子串计算的 F1（同 CMRC 2018）。",
-        ),
-        "points",
-        True,
-        20,
-        True,
-    ),
-    (
-        "em",
-        "quality",
-        Say("Exact", "精确匹配"),
-        Say(
-            "Share of answers that equal a gold answer once case, punctuation and articles are set aside.",
-            "忽略大小写、标点和冠词后，与标准答案完全一致的比例。",
-        ),
-        "points",
-        True,
-        5,
-        True,
-    ),
-    (
-        "contains",
-        "quality",
-        Say("Contains", "包含"),
-        Say(
-            "Share of answers in which a gold answer stands somewhere. Rewards long answers: read it beside the words.",
-            "答案中包含标准答案的比例。偏向长答案，须与字数对照。",
-        ),
-        "points",
-        True,
-        12,
-        False,
-    ),
-    (
-        "words",
-        "quality",
-        Say("Words", "字数"),
-        Say("Mean length of the answers in words (Chinese: characters).", "答案的平均长度（词；中文按字）。"),
-        "number",
-        None,
-        21,
-        False,
-    ),
-    (
-        "correct",
-        "outcome",
-        Say("Correct", "正确"),
-        Say("Share of questions answered rightly, rightful refusals included.", "回答正确的比例，含正确的拒答。"),
-        "percent",
-        True,
-        1,
-        False,
-    ),
-    (
-        "missing",
-        "outcome",
-        Say("Missing", "缺失"),
-        Say("Share of questions left without an answer that had one.", "本有答案却未作答的比例。"),
-        "percent",
-        False,
-        2,
-        False,
-    ),
-    (
-        "wrong",
-        "outcome",
-        Say("Wrong", "错误"),
-        Say("Share of questions answered wrongly: the harmful ones.", "答错的比例：真正有害的部分。"),
-        "percent",
-        False,
-        2,
-        False,
-    ),
-    (
-        "refused",
-        "refusal",
-        Say("Refused", "拒答"),
-        Say("Share of all questions refused, rightly or not.", "拒答的比例，不论对错。"),
-        "percent",
-        None,
-        13,
-        False,
-    ),
-    (
-        "false_refusal",
-        "refusal",
-        Say("False refusals", "误拒"),
-        Say("Share of answerable questions that were refused.", "可回答的问题被拒答的比例。"),
-        "percent",
-        False,
-        7,
-        False,
-    ),
-    (
-        "right_refusal",
-        "refusal",
-        Say("Right refusals", "正确拒答"),
-        Say(
-            "Share of unanswerable questions that were refused, as they should be.", "不可回答的问题被正确拒答的比例。"
-        ),
-        "percent",
-        True,
-        14,
-        False,
-    ),
-    (
-        "recall",
-        "sources",
-        Say("Recall@k", "召回@k"),
-        Say(
-            "Share of the gold spans that a passage supplied to the model contains or touches.",
-            "提供给模型的段落覆盖到的标准片段比例。",
-        ),
-        "percent",
-        True,
-        8,
-        False,
-    ),
-    (
-        "mrr",
-        "sources",
-        Say("MRR", "MRR"),
-        Say("Mean of 1 / rank of the first gold passage.", "首个标准段落名次倒数的平均。"),
-        "points",
-        True,
-        22,
-        False,
-    ),
-    (
-        "ndcg",
-        "sources",
-        Say("nDCG", "nDCG"),
-        Say("How far up the gold passages stand, 100 when all are first.", "标准段落排得多靠前，全部居首为 100。"),
-        "points",
-        True,
-        23,
-        False,
-    ),
-    (
-        "citation_precision",
-        "sources",
-        Say("Citation precision", "引用精确率"),
-        Say("Share of the citations that were verified and meet a gold span.", "通过核对且落在标准片段上的引用占比。"),
-        "percent",
-        True,
-        10,
-        False,
-    ),
-    (
-        "citation_recall",
-        "sources",
-        Say("Citation recall", "引用召回率"),
-        Say("Share of the gold spans that a verified citation meets.", "被核对过的引用覆盖到的标准片段比例。"),
-        "percent",
-        True,
-        15,
-        False,
-    ),
-    (
-        "form",
-        "style",
-        Say("Form", "格式"),
-        Say("Share of answers that meet every rule of form, where there are rules.", "有格式规则时，全部符合的比例。"),
-        "percent",
-        True,
-        11,
-        False,
-    ),
-    (
-        "terms",
-        "style",
-        Say("Terms", "术语"),
-        Say("Share of the required terms used as the glossary wants them.", "按术语表正确使用的术语比例。"),
-        "percent",
-        True,
-        11,
-        False,
-    ),
-    *FINER,
-)
+
+class Place(NamedTuple):
+    """Group of columns, how a value is written, rank of importance (0 stays longest), whether its interval is shown."""
+
+    group: str
+    show: str
+    rank: int = 40
+    interval: bool = False
+
+
+PLACES: dict[str, Place] = {
+    "quality": Place("quality", "points", rank=0, interval=True),
+    "f1": Place("quality", "points", rank=3, interval=True),
+    "f1_cmrc": Place("quality", "points", rank=20, interval=True),
+    "em": Place("quality", "points", rank=5, interval=True),
+    "contains": Place("quality", "points", rank=12),
+    "words": Place("quality", "number", rank=21),
+    "correct": Place("outcome", "percent", rank=1),
+    "missing": Place("outcome", "percent", rank=2),
+    "wrong": Place("outcome", "percent", rank=2),
+    "refused": Place("refusal", "percent", rank=13),
+    "false_refusal": Place("refusal", "percent", rank=7),
+    "right_refusal": Place("refusal", "percent", rank=14),
+    "recall": Place("sources", "percent", rank=8),
+    "mrr": Place("sources", "points", rank=22),
+    "ndcg": Place("sources", "points", rank=23),
+    "citation_precision": Place("sources", "percent", rank=10),
+    "citation_recall": Place("sources", "percent", rank=15),
+    "form": Place("style", "percent", rank=11),
+    "terms": Place("style", "percent", rank=11),
+    "truthfulness": Place("outcome", "points"),
+    "f1_hotpot": Place("quality", "points"),
+    "em_cmrc": Place("quality", "percent"),
+    "number": Place("quality", "percent"),
+    "list_f1": Place("quality", "points"),
+    "list_exact": Place("quality", "percent"),
+    "yes_no": Place("quality", "percent"),
+    "rouge1": Place("quality", "points"),
+    "rouge2": Place("quality", "points"),
+    "rougeL": Place("quality", "points"),
+    "bleu": Place("quality", "points"),
+    "chrf": Place("quality", "points"),
+    "refusal_precision": Place("refusal", "percent"),
+    "fabricated": Place("outcome", "percent"),
+    "fabricated_numbers": Place("outcome", "percent"),
+    "fabricated_names": Place("outcome", "percent"),
+    "fabricated_terms": Place("outcome", "percent"),
+    "parametric": Place("sources", "percent"),
+    "recall_per_1000_chars": Place("sources", "number"),
+    "grounded": Place("sources", "percent"),
+    "entailed": Place("sources", "percent"),
+    "judged": Place("outcome", "points"),
+    "style_distance": Place("style", "points"),
+    "term_coverage": Place("style", "percent"),
+    "forbidden_terms": Place("style", "percent"),
+    "term_precision": Place("style", "percent"),
+}
