@@ -85,17 +85,6 @@ def test_removed_text_is_nowhere_on_the_disk(file: Path, catalog: Catalog) -> No
         catalog.remove("secret.md")
 
 
-def test_rename_takes_the_chunks_along(catalog: Catalog) -> None:
-    catalog.put(*make("a.md", "One."))
-    catalog.put(*make("b.md", "Two."))
-    catalog.rename("a.md", "c.md")
-    assert [(chunk.document, chunk.text) for chunk in catalog.chunks()] == [("b.md", "Two."), ("c.md", "One.")]
-    with pytest.raises(DataMistake, match="already"):
-        catalog.rename("c.md", "b.md")
-    with pytest.raises(DataMistake, match="no document"):
-        catalog.rename("a.md", "d.md")
-
-
 def test_group_change_shows_in_chunks_at_once(catalog: Catalog) -> None:
     document, chunks = make("a.md", "One.")
     catalog.put(document, chunks)

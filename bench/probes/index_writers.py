@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from index_tools import Outcome, begin, bring, fill, fork, kill, piece, seen
 
@@ -19,25 +21,67 @@ from tunewise.jobs.ingest import indexes_folder, open_catalog
 from tunewise.nouns import Retrieval
 from tunewise.retrieval import make_retriever
 
+_PATIENCE = 300
+"""Seconds after which a writer is taken for one that hangs."""
+
+
+WRITERS = 8
+
 
 def cc1(n: int, place: Path) -> Outcome:
-    """The same document by eight writers: one version, whole, with its own passages only."""
+    """The same document by eight processes, each with a catalog of its own on one file: one version, whole."""
+    url = f"sqlite:///{place / 'cc1.sqlite'}"
+    several = multiprocessing.get_context("fork")
+    gate, told = several.Barrier(WRITERS + 1, timeout=_PATIENCE), several.SimpleQueue()
+    writers = [several.Process(target=_writer, args=(url, version, n, gate, told)) for version in range(WRITERS)]
+    for one in writers:
+        one.start()
     failures = []
-    with Catalog(f"sqlite:///{place / 'cc1.sqlite'}") as catalog:
-        for trial in range(n):
-            def write(version: int, trial: int = trial) -> None:
-                catalog.put(*piece("same.md", [f"Trial {trial} version {version} line {k}." for k in range(5)]))
+    try:
+        gate.wait()
+        # Not before: all of them, at once, make the file.
+        with Catalog(url) as catalog:
+            for trial in range(n):
+                gate.wait()
+                gate.wait()
+                document, chunks = catalog.document(_same(trial)), list(catalog.chunks(_same(trial)))
+                revisions = {chunk.revision for chunk in chunks}
+                if len(chunks) != 5 or revisions != {document.revision} or len(catalog.documents()) != trial // 2 + 1:
+                    failures.append(f"trial {trial}: {len(chunks)} passages of {len(revisions)} versions")
+                if f"Trial {trial} " not in document.text:
+                    failures.append(f"trial {trial}: what was acknowledged is not there")
+    except threading.BrokenBarrierError:
+        failures.append("a writer hangs or has died")
+        gate.abort()
+    for one in writers:
+        one.join()
+    while not told.empty():
+        failures.append(told.get())
+    return {"n": n, "writers": f"{WRITERS} processes", "failures": failures}
 
-            threads = [threading.Thread(target=write, args=(version,)) for version in range(8)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            document, chunks = catalog.document("same.md"), list(catalog.chunks("same.md"))
-            revisions = {c.revision for c in chunks}
-            if len(chunks) != 5 or revisions != {document.revision} or len(catalog.documents()) != 1:
-                failures.append(f"trial {trial}: {len(chunks)} passages of {len(revisions)} versions")
-    return {"n": n, "writers": 8, "failures": failures}
+
+def _same(trial: int) -> str:
+    """The document of a trial: every second time one that is not there yet."""
+    return f"same{trial // 2}.md"
+
+
+def _writer(url: str, version: int, n: int, gate: Any, told: Any) -> None:
+    try:
+        with Catalog(url) as catalog:
+            gate.wait()
+            for trial in range(n):
+                gate.wait()
+                try:
+                    lines = [f"Trial {trial} version {version} line {k}." for k in range(5)]
+                    catalog.put(*piece(_same(trial), lines))
+                except TunewiseError as error:
+                    told.put(f"trial {trial}: writer {version}: {error.message}")
+                gate.wait()
+    except threading.BrokenBarrierError:
+        return
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent waits for it
+        told.put(f"writer {version}: {error!r}")
+        gate.abort()
 
 
 def cc2(n: int, place: Path) -> Outcome:

@@ -28,7 +28,7 @@ from tunewise.catalog.rows import (
     portions,
     row_of,
 )
-from tunewise.catalog.seals import check_access, check_text, seal_access, seal_chunk
+from tunewise.catalog.seals import check_access, check_text, seal_access
 from tunewise.catalog.tables import SCHEMA, prepare_sqlite, tables, upgrade
 from tunewise.errors import DataMistake, DiskFull, Failed
 from tunewise.nouns import Chunk, Document, Heading, Page
@@ -79,8 +79,11 @@ class Catalog:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        """One transaction: committed whole, or not at all."""
+        """One transaction: committed whole, or not at all; writers of other processes wait for it."""
         with self._errors(), self._writing, self._engine.begin() as connection:
+            if self._engine.dialect.name == "sqlite":
+                # What is read in here decides what is written: nobody else may write in between.
+                connection.execute(self._sa.text("BEGIN IMMEDIATE"))
             yield connection
 
     @contextmanager
@@ -115,8 +118,7 @@ class Catalog:
         if found is None or int(found) < SCHEMA:
             with self._write() as connection:
                 upgrade(connection)
-                connection.execute(sa.delete(state).where(state.c.key == "schema"))
-                connection.execute(sa.insert(state).values(key="schema", value=str(SCHEMA)))
+                self._keep(connection, "schema", str(SCHEMA))
 
     # -------------------------------------------------------------------------------------------- documents
 
@@ -156,21 +158,6 @@ class Catalog:
         with self._write() as connection:
             if not connection.execute(self._sa.delete(documents).where(documents.c.id == document_id)).rowcount:
                 raise absent("document", document_id)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a document another id; its chunks keep theirs."""
-        documents = self._t.documents
-        with self._write() as connection:
-            if connection.scalar(self._sa.select(documents.c.id).where(documents.c.id == new)) is not None:
-                raise DataMistake(f"there is a document {new!r} already", tip="remove it first")
-            if not connection.execute(
-                self._sa.update(documents).where(documents.c.id == old).values(id=new)
-            ).rowcount:
-                raise absent("document", old)
-            rows = self._t.chunks
-            for row in connection.execute(self._sa.select(rows).where(rows.c.document == new)).mappings().all():
-                update = self._sa.update(rows).where(rows.c.id == row["id"])
-                connection.execute(update.values(seal=seal_chunk(row)))
 
     def documents(self, *, checked: bool = True) -> list[DocumentRecord]:
         """All documents without their texts, sorted by id; `Damaged` when groups of one are not those that were set.
@@ -294,6 +281,29 @@ class Catalog:
             row = connection.execute(self._sa.select(table).where(table.c.id == pointer)).mappings().first()
         return None if row is None else generation_of(row)
 
+    def previous(self) -> str | None:
+        """The id of the generation that answered before the current one; it may be gone by now."""
+        return self._kept("previous")
+
+    def source(self) -> str | None:
+        """Which folder the documents were read from, as `keep_source` was told; None before."""
+        return self._kept("source")
+
+    def keep_source(self, folder: str) -> None:
+        """Remember which folder the documents are read from."""
+        with self._write() as connection:
+            self._keep(connection, "source", folder)
+
+    def _kept(self, key: str) -> str | None:
+        state = self._t.state
+        with self._read() as connection:
+            return connection.scalar(self._sa.select(state.c.value).where(state.c.key == key))
+
+    def _keep(self, connection: Connection, key: str, value: str) -> None:
+        sa, state = self._sa, self._t.state
+        if not connection.execute(sa.update(state).where(state.c.key == key).values(value=value)).rowcount:
+            connection.execute(sa.insert(state).values(key=key, value=value))
+
     def switch(self, generation_id: str) -> None:
         """Let this generation answer from now on: the one pointer; also the way back to the one before.
 
@@ -311,8 +321,11 @@ class Catalog:
         if connection.scalar(sa.select(table.c.id).where(table.c.id == id)) is None:
             known = ", ".join(connection.scalars(sa.select(table.c.id).order_by(table.c.created))) or "none"
             raise DataMistake(f"there is no index generation {id!r}", tip=f"kept are: {known}")
-        if not connection.execute(sa.update(state).where(state.c.key == "current").values(value=id)).rowcount:
-            connection.execute(sa.insert(state).values(key="current", value=id))
+        before = connection.scalar(sa.select(state.c.value).where(state.c.key == "current"))
+        if before not in (None, id):
+            # With the pointer, so that a kill cannot part them: this is the one a rollback goes to.
+            self._keep(connection, "previous", before)
+        self._keep(connection, "current", id)
 
     def add_generation(self, generation: Generation, chunk_ids: Iterable[str]) -> None:
         """Register a finished generation with its chunks and let it answer, in one transaction."""

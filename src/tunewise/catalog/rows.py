@@ -92,7 +92,7 @@ def portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def absent(what: str, id: str) -> DataMistake:
-    return DataMistake(f"there is no {what} {id!r} in the catalog", tip="tunewise documents lists what there is")
+    return DataMistake(f"there is no {what} {id!r} in the catalog", tip="tunewise documents list shows what there is")
 
 
 def row_of(c: Chunk, document: Document) -> dict[str, Any]:

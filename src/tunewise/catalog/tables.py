@@ -9,6 +9,10 @@ SCHEMA = 2
 """Version of these tables; a catalog with a higher one was written by a newer tunewise and is refused."""
 
 
+_PATIENCE = 10_000
+"""Milliseconds that a writer waits for those of other processes; SQLite lets them in without an order."""
+
+
 @cache
 def tables() -> Any:
     """The tables, made on first use because importing SQLAlchemy takes a third of a second."""
@@ -17,7 +21,7 @@ def tables() -> Any:
     class Tables:
         metadata = sa.MetaData()
         state = sa.Table(
-            "state", metadata, sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.String(64))
+            "state", metadata, sa.Column("key", sa.String(32), primary_key=True), sa.Column("value", sa.Text)
         )
         documents = sa.Table(
             "documents", metadata,
@@ -95,6 +99,8 @@ def upgrade(connection: Any) -> None:
 
 def prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "busy_timeout=10000"):
+    # Patience first: of processes that open a new file at once, all but one wait for its mode.
+    for pragma in (f"busy_timeout={_PATIENCE}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
+                   "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
