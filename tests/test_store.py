@@ -11,6 +11,8 @@ import pytest
 from tunewise.errors import Damaged, DataMistake, DiskFull, Failed
 from tunewise.store import (
     append_jsonl,
+    disk_errors,
+    disk_full,
     fingerprint,
     lock,
     read_json,
@@ -149,3 +151,23 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": {"c": 2, "d": 3}}) == fingerprint({"b": {"d": 3, "c": 2}, "a": 1})
     assert fingerprint({"a": [1, 2]}) != fingerprint({"a": [2, 1]})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+class Foreign(Exception):
+    """What safetensors raises: neither an OSError nor a RuntimeError, and without a number."""
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (Foreign("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+        (RuntimeError("PytorchStreamWriter failed: Disk quota exceeded"), True),
+        (OSError(errno.ENOSPC, "anything"), True),
+        (Foreign("Error while deserializing header"), False),
+        (OSError(errno.EIO, "Input/output error"), False),
+    ],
+)
+def test_a_full_disk_is_known_by_number_or_by_words_whatever_the_class(tmp_path, error, full):
+    assert disk_full(error) is full
+    with pytest.raises(DiskFull if full else type(error)), disk_errors(tmp_path):
+        raise error

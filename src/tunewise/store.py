@@ -38,15 +38,26 @@ def fingerprint(value: Any) -> str:
     return sha256(_CANONICAL.encode(value))
 
 
+_FULL = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or its owner's quota, is full.
+
+    Libraries in Rust and C++ (safetensors, lancedb, torch) raise exceptions of their own, which tell it in words only.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error) for words in _FULL)
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn "no space" and "quota" of the system into `DiskFull` with the path; other errors pass."""
+    """Turn whatever says that the disk is full into `DiskFull` with the path; other errors pass."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        # Libraries in Rust raise a RuntimeError that only tells it in words.
-        full = "No space left on device" in str(error) or "os error 28" in str(error)
-        if full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+    except Exception as error:
+        if disk_full(error) and not isinstance(error, DiskFull):
             raise DiskFull(
                 f"no space left on the disk that holds {path}",
                 tip="free some space and run the same command again: it goes on where it stopped",
