@@ -317,7 +317,8 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
         Difference(
             "rag-hybrid", "rag-hybrid (again)", "quality", 0.0, -0.012, 0.012, 1.0, "not distinguishable", questions
         ),
-        ("Splitting was by fact: no training question shares a gold span with a test question.",),
+        (Reason("Splitting was by fact: no training question shares a gold span with a test question.",
+                "按事实切分：没有训练题与测试题共用同一依据。"),),
         places={
             f"answerable={'yes' if yes else 'no'}": tuple(i for i, (q, _, _) in enumerate(asked) if q.answerable == yes)
             for yes in (True, False)
@@ -361,7 +362,8 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
                 total["rag-hybrid"],
             ),
         ),
-        {"sft": "wrong answers 0.52 > 0.45", "少样本提示": "wrong answers 0.60 > 0.45"},
+        {"sft": Reason("wrong answers 0.52 > 0.45", "错误回答 0.52 > 0.45", 0.52),
+         "少样本提示": Reason("wrong answers 0.60 > 0.45", "错误回答 0.60 > 0.45", 0.6)},
         {"facts": "rag-hybrid", "form": "raft", "terms": "raft"},
         (
             Reason("If form mattered three times as much, raft would win.", "若格式的权重增至三倍，raft 会胜出。", 3.0),
@@ -376,8 +378,11 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
         front={"rag-hybrid": 0.97, "raft": 0.81, "sft+rag": 0.02, "rag-lexical": 0.66, "zero-shot": 1.0},
         on_front=("raft", "rag-hybrid", "rag-lexical", "zero-shot"),
         bills=tuple(
-            Bill(s.approach.name, total[s.approach.name] - hour[s.approach.name],
-                 hour[s.approach.name] / needs.answers_per_month)
+            Bill(s.approach.name, labels=60.0 if s.cost.labels else 0.0,
+                 set_up=s.cost.train_seconds / 3600 * 0.05 + (0.4 if s.approach.index else 0.0),
+                 updates=s.cost.train_seconds / 3600 * 48 * 0.05, answers=hour[s.approach.name],
+                 rate=hour[s.approach.name] / needs.answers_per_month, per_update=s.cost.train_seconds / 3600 * 0.05,
+                 per_answer=hour[s.approach.name] / needs.answers_per_month / needs.months)
             for s in settled
         ),
         volumes=(1_000, 10_000, 100_000),

@@ -10,7 +10,7 @@ import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
 from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable
-from tunewise.costs import complexity, total_cost, update_seconds
+from tunewise.costs import bill, complexity, update_seconds
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
 
@@ -108,14 +108,14 @@ def test_weights_of_needs_change_the_overall_number_only():
     weighted = compare(made, QUESTIONS, needs=Needs(weight_facts=0.0))
     assert plain.standings[0].approach.name == "a" and weighted.standings[0].approach.name == "b"
     assert weighted.standings[0].metrics["quality"].mean == weighted.standings[0].strata["need=form"]["quality"].mean
-    assert weighted.standings[0].metrics["correct"].n == 130 and any("weighs" in note for note in weighted.notes)
+    assert weighted.standings[0].metrics["correct"].n == 130 and any("weighs" in note.text for note in weighted.notes)
     assert weighted.standings[1].against_best.n == 60
 
 
 def test_few_documents_are_noted():
     few = make_questions(2, 20)
     comparison = compare(make_runs(SKILLS, few, seed=0), few)
-    assert any("2 document(s)" in note for note in comparison.notes)
+    assert any("2 document(s)" in note.text for note in comparison.notes)
     names, note = clusters_of(few)
     assert len(set(names)) == 40 and note
     names, note = clusters_of(QUESTIONS)
@@ -126,7 +126,12 @@ def test_money():
     needs = Needs(answers_per_month=100, updates_per_month=2, months=10, price_cpu_hour=3.6, price_label=2.0)
     both = Approach("x", "m", index="i", adapter="a")
     cost = Cost(train_seconds=1000, index_seconds=100, labels=7)
-    assert total_cost(both, cost, 2.0, needs) == pytest.approx(14 + (1100 + 2000 + 20 * 100) * 0.001)
+    rows = [Row("q", Answer("q", "x", seconds=2.0), {})]
+    found = bill(both, cost, rows, needs)
+    assert (found.labels, found.set_up, found.updates, found.answers) == pytest.approx((14, 1.1, 2.0, 2.0))
+    assert found.total == found.fixed + found.rate * 100 == pytest.approx(19.1)
+    assert (found.per_update, found.per_answer) == pytest.approx((0.1, 0.002))
+    assert bill(Approach("x", "-", answers="a.jsonl"), Cost(), rows, needs).per_update is None, "theirs: not known"
     tuned = Approach("x", "m", adapter="a")
     assert update_seconds(tuned, cost) == 1000 and update_seconds(Approach("x", "m"), cost) == 0
     order = [Approach("p", "m"), Approach("r", "m", index="i"), tuned, both]
@@ -144,7 +149,7 @@ def test_the_same_approach_twice():
     assert comparison.null.verdict == "not distinguishable" and comparison.null.mean == 0 and comparison.null.p == 1
     broken = replace(third, approach=replace(third.approach, name="prompt" + AGAIN))
     comparison = compare([first, second, broken], QUESTIONS)
-    assert comparison.null.verdict == "better" and any("Self-test failed" in note for note in comparison.notes)
+    assert comparison.null.verdict == "better" and any("Self-test failed" in note.text for note in comparison.notes)
 
 
 def test_equal_approaches_are_seldom_told_apart():
@@ -192,7 +197,7 @@ def test_a_recipe_trained_once_says_so():
     questions = make_questions(10, 4)
     runs = make_runs({"rag": Skill(0.6, index=True), "raft": Skill(0.7, adapter=True)}, questions, seed=1)
     once = [runs[0], replace(runs[1], approach=replace(runs[1].approach, recipe="raft"))]
-    assert any("one seed only: raft" in note for note in compare(once, questions).notes)
+    assert any("one seed only: raft" in note.text for note in compare(once, questions).notes)
 
 
 def test_what_can_be_expected_is_known_before_the_run():

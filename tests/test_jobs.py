@@ -401,7 +401,7 @@ def test_forgetting_is_measured_where_a_table_or_a_limit_asks_for_it(project, mo
     tuned = replace(made_of, approaches=(replace(made_of.approach("rag"), name="raft", recipe="raft"),))
     result = compare(tuned)
     assert seen == ([{}] if measured else []), "and no other model is held meanwhile"
-    assert not any("forgetting" in why for why in result.recommendation.rejected.values())
+    assert not any("forgetting" in why.text for why in result.recommendation.rejected.values())
 
 
 def test_a_judge_elsewhere_is_not_asked_where_data_may_not_leave(project, monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
 from tunewise.comparison import AGAIN, compare
-from tunewise.costs import total_cost
-from tunewise.nouns import Approach, Cost, Estimate, Needs
+from tunewise.costs import bill
+from tunewise.nouns import Answer, Approach, Cost, Estimate, Needs, Row
 from tunewise.recommendation import recommend
 
 QUESTIONS = make_questions(60, 6)
@@ -70,13 +70,13 @@ def test_simplicity_breaks_equal_costs():
 def test_gates(needs, out):
     found = decide(needs=needs)
     assert set(found.rejected) == out and found.choice not in out and not out & set(found.by_need.values())
-    assert all(">" in gate or "<" in gate for gate in found.rejected.values())
+    assert all((">" in gate.text or "<" in gate.text) and gate.text_zh for gate in found.rejected.values())
 
 
 def test_false_refusals_gate():
     shy = SKILLS | {"rag": replace(SKILLS["rag"], shy=0.9)}
     found = decide(shy, replace(NEEDS, max_false_refusals=0.1))
-    assert "false refusals" in found.rejected["rag"] and found.choice == "raft"
+    assert "false refusals" in found.rejected["rag"].text and found.choice == "raft"
 
 
 def test_it_abstains():
@@ -216,11 +216,11 @@ def test_forgetting_and_data_that_may_not_leave_are_gates():
     comparison = compare([away, here, *runs[2:]], QUESTIONS)
     assert not recommend(comparison, NEEDS).rejected
     shut = recommend(comparison, replace(NEEDS, data_may_leave=False))
-    assert set(shut.rejected) == {"prompt"} and "api.example.com" in shut.rejected["prompt"]
+    assert set(shut.rejected) == {"prompt"} and "api.example.com" in shut.rejected["prompt"].text
     forgot = tuple(replace(s, forgetting=Estimate(-0.12, -0.2, -0.05, 90)) if s.approach.name == "raft" else s
                    for s in comparison.standings)
     gated = recommend(replace(comparison, standings=forgot), replace(NEEDS, max_forgetting=0.05)).rejected
-    assert gated["raft"] == "forgetting 0.120 > 0.05" and "not measured" in gated["sft"] and len(gated) == 2
+    assert gated["raft"].text == "forgetting 0.120 > 0.05" and "not measured" in gated["sft"].text and len(gated) == 2
 
 
 def test_who_failed_on_every_question_is_neither_quick_nor_cheap_nor_a_tie():
@@ -229,7 +229,7 @@ def test_who_failed_on_every_question_is_neither_quick_nor_cheap_nor_a_tie():
                            scores=dict.fromkeys(row.scores, 0.0)) for row in runs[0].rows)
     down = replace(runs[0], approach=replace(runs[0].approach, name="down"), rows=failed, cost=Cost())
     found = recommend(compare([*runs, down], QUESTIONS), Needs(max_p95_seconds=9.0))
-    assert found.rejected["down"] == f"it failed on all {len(QUESTIONS)} questions"
+    assert found.rejected["down"].text == f"it failed on all {len(QUESTIONS)} questions"
     assert "down" not in (*found.tie, *found.on_front, *found.front) and found.total_cost["down"] == float("inf")
 
 
@@ -239,16 +239,23 @@ def test_what_nobody_told_passes_no_gate():
     theirs = replace(runs[0], approach=replace(runs[0].approach, answers="a.jsonl"), rows=silent)
     found = recommend(compare([theirs, *runs[1:]], QUESTIONS), Needs(max_p95_seconds=9.0, max_update_minutes=1e6))
     assert set(found.rejected) == {"prompt"} and found.total_cost["prompt"] == float("inf")
-    assert "latency is not told" in found.rejected["prompt"] and "not known" in found.rejected["prompt"]
+    said = found.rejected["prompt"]
+    assert "p95 latency, not measured: ? > 9 s" in said.text and "update a fact, not measured" in said.text
+    assert "未测量" in said.text_zh
 
 
 def test_tokens_of_an_endpoint_are_charged_and_unknown_costs_are_not_cheap():
     far = Approach("far", "openai:x")
     needs = Needs(answers_per_month=1000, months=10, price_tokens_in=2.0, price_tokens_out=10.0)
-    assert total_cost(far, Cost(), 3.0, needs, tokens=(400.0, 20.0)) == pytest.approx(10_000 * (800 + 200) / 1e6)
-    assert total_cost(Approach("near", "m"), Cost(), 3.6, needs) == pytest.approx(10_000 * 3.6 / 3600 * 0.05)
-    assert total_cost(Approach("file", "-", answers="a.jsonl"), Cost(), 0.0, needs) == float("inf")
-    assert total_cost(Approach("file", "-", answers="a.jsonl", price=0.01), Cost(), 0.0, needs) == pytest.approx(100)
+
+    def total(approach, seconds):
+        rows = [Row("q", Answer("q", "x", tokens_in=400, tokens_out=20, seconds=seconds), {})]
+        return bill(approach, Cost(), rows, needs).total
+
+    assert total(far, 3.0) == pytest.approx(10_000 * (800 + 200) / 1e6)
+    assert total(Approach("near", "m"), 3.6) == pytest.approx(10_000 * 3.6 / 3600 * 0.05)
+    assert total(Approach("file", "-", answers="a.jsonl"), 0.0) == float("inf")
+    assert total(Approach("file", "-", answers="a.jsonl", price=0.01), 0.0) == pytest.approx(100)
 
 
 def test_refusing_too_much_is_a_warning():

@@ -105,7 +105,7 @@ def poisoned() -> tuple[Comparison, Recommendation, Needs]:
         standings=standings,
         rows=rows,
         questions=questions,
-        notes=(PAYLOAD,),
+        notes=(Reason(PAYLOAD, PAYLOAD),),
         identity={PAYLOAD: {PAYLOAD: [PAYLOAD]}},
     )
     recommendation = replace(
@@ -121,7 +121,7 @@ def poisoned() -> tuple[Comparison, Recommendation, Needs]:
         break_even=tuple(replace(one, other=rename(one.other)) for one in recommendation.break_even),
         guess=replace(recommendation.guess, said=Reason(PAYLOAD, PAYLOAD)),
         by_need={"facts": rename("raft")},
-        rejected={rename("sft"): PAYLOAD},
+        rejected={rename("sft"): Reason(PAYLOAD, PAYLOAD)},
         total_cost={rename(k): v for k, v in recommendation.total_cost.items()},
     )
     return comparison, recommendation, needs
@@ -322,7 +322,7 @@ CASES = {
         replace(c, standings=(), rows={}, questions=(), places={}, differences=(), null=None), None),
     "all excluded": lambda c, r: (
         c,
-        replace(r, choice=None, rejected={s.approach.name: "too slow" for s in c.standings}),
+        replace(r, choice=None, rejected={s.approach.name: Reason("too slow", "太慢") for s in c.standings}),
     ),
     "free of charge": lambda c, r: (c, replace(r, total_cost=dict.fromkeys(r.total_cost, 0.0))),
     "choice unknown": lambda c, r: (c, replace(r, choice="gone")),
@@ -421,7 +421,7 @@ def test_cost_lines_pass_through_the_total_and_turn_where_they_cross() -> None:
     comparison, recommendation, needs = sample()
     lines = [line for _, line in volume.cost_lines(comparison, recommendation)]
     assert {c.name: pytest.approx(volume.at(c, needs.answers_per_month)) for c in lines} == recommendation.total_cost
-    cheap, dear = Bill("no training", 0.0, 0.02), Bill("trained", 100.0, 0.01)
+    cheap, dear = Bill("no training", rate=0.02), Bill("trained", set_up=100.0, rate=0.01)
     assert volume.turns([cheap, dear], 100, 1e6) == [(100, cheap), (pytest.approx(10_000), dear)]
     assert volume.turns([cheap, dear], 100, 9_000) == [(100, cheap)]
 

@@ -242,7 +242,7 @@ def test_what_may_not_leave_is_not_asked_at_all(project):  # noqa: F811
     made = load_project(project.root, environ={}, user=project.root / "none")
     result = compare(made)
     assert "cloud" not in {s.approach.name for s in result.comparison.standings}
-    assert "api.example.com" in result.recommendation.rejected["cloud"]
+    assert "api.example.com" in result.recommendation.rejected["cloud"].text
     assert last(made).recommendation == result.recommendation
     with pytest.raises(ConfigMistake, match="leaves no approach"):
         compare(made, approaches=["cloud"])

@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tunewise.costs import at_volume, bill, complexity
+from tunewise.costs import bill, complexity
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import (
     Comparison,
@@ -25,6 +25,7 @@ from tunewise.nouns import (
     Estimate,
     Needs,
     Question,
+    Reason,
     Row,
     Run,
     Standing,
@@ -53,16 +54,16 @@ USUAL_CORRELATION = 0.05
 """Correlation of the differences at questions about one document, where nothing was measured yet."""
 
 
-def clusters_of(questions: Sequence[Question]) -> tuple[list[str], str]:
-    """The cluster of each question, and a note where documents are too few to be resampled (else "")."""
+def clusters_of(questions: Sequence[Question]) -> tuple[list[str], Reason | None]:
+    """The cluster of each question, and a note where documents are too few to be resampled."""
     documents = {question.documents[0] for question in questions if question.documents}
     if len(documents) < FEW_DOCUMENTS:
-        return [question.id for question in questions], (
-            f"The questions are about {len(documents)} document(s): intervals speak of other questions about "
-            "these documents, "
-            "not of other documents."
-        )
-    return [f"document {q.documents[0]}" if q.documents else f"{q.kind} {q.id}" for q in questions], ""
+        return [question.id for question in questions], Reason(
+            f"The questions are about {len(documents)} document(s): intervals speak of other questions about these "
+            "documents, not of other documents.",
+            f"题目只涉及 {len(documents)} 份文档：区间说明的是关于这些文档的其他题目，而不是其他文档。",
+            float(len(documents)))
+    return [f"document {q.documents[0]}" if q.documents else f"{q.kind} {q.id}" for q in questions], None
 
 
 def weights_of(questions: Sequence[Question], needs: Needs) -> np.ndarray:
@@ -195,8 +196,10 @@ def compare(
     notes = [note] if note else []
     once = [run.approach.name for run in runs if run.approach.recipe and run.approach.name not in seeded]
     if once:
-        notes.append(f"Trained with one seed only: {', '.join(once)}; how much luck in training matters was not "
-                     "measured (--seeds 3 does).")
+        notes.append(Reason(
+            f"Trained with one seed only: {', '.join(once)}; how much luck in training matters was not measured "
+            "(--seeds 3 does).",
+            f"只用一个种子训练：{'、'.join(once)}；训练中的运气有多大影响未测量（可用 --seeds 3）。"))
     columns, values = _matrix(runs, questions)
     lacking = sorted({run.approach.name for i, run in enumerate(runs) if (i, metric) not in columns})
     if lacking:
@@ -209,8 +212,11 @@ def compare(
         for found, estimate in zip(overall, weighted, strict=True):
             if estimate is not None:
                 found[metric] = estimate
-        notes.append(f"The overall {metric} weighs needs: facts {needs.weight_facts:g}, form {needs.weight_form:g}, "
-                     f"terms {needs.weight_terms:g}.")
+        notes.append(Reason(
+            f"The overall {metric} weighs needs: facts {needs.weight_facts:g}, form {needs.weight_form:g}, "
+            f"terms {needs.weight_terms:g}.",
+            f"总体质量（{metric}）按需求加权：事实 {needs.weight_facts:g}，格式 {needs.weight_form:g}，"
+            f"术语 {needs.weight_terms:g}。"))
     strata: list[dict[str, Mapping[str, Estimate]]] = [{} for _ in runs]
     places_of = strata_of(questions, train_questions, runs)
     for key, places in places_of.items():
@@ -227,8 +233,7 @@ def compare(
     order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
     best = runs[order[0]].approach.name
     cheapest = min(runs, key=lambda run: (
-        at_volume(bill(run.approach, run.cost, run.rows, needs), needs), complexity(run.approach),
-        run.approach.name,
+        bill(run.approach, run.cost, run.rows, needs).total, complexity(run.approach), run.approach.name,
     )).approach.name
     standings = []
     for i in order:
@@ -242,8 +247,11 @@ def compare(
     differences += [s.against_cheapest for s in standings if s.against_cheapest is not None and cheapest != best]
     null = _null(repeats, originals, questions, metric, clusters, weights, needs, seed)
     if null is not None and null.verdict != "not distinguishable":
-        notes.append(f"Self-test failed: {null.b} run twice came out {null.verdict} ({null.mean:+.3f}, "
-                     f"p {null.p:.3f}); trust no difference of this size.")
+        notes.append(Reason(
+            f"Self-test failed: {null.b} run twice came out {null.verdict} ({null.mean:+.3f}, p {null.p:.3f}); trust "
+            "no difference of this size.",
+            f"自检未通过：{null.b} 运行两次竟相差 {null.mean:+.3f}（p {null.p:.3f}）；请勿相信这么大的差异。",
+            null.mean))
     spreads = [result.sd for result in results.values() if result.sd > 0 and np.isfinite(result.sd)]
     spread = {"sd": float(np.median(spreads))} if spreads else {"discordant": USUAL_DISCORDANCE}
     return Comparison(

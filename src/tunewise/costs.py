@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from tunewise.nouns import Approach, Assembly, Bill, Cost, Needs, Row
 
 
-def update_seconds(approach: Approach, cost: Cost) -> float:
-    """Machine seconds until one changed fact is in the answers: indexing where there is an index (at most that of all
-    documents), training again where the adapter alone holds the facts, 0 for a prompt that holds none."""
-    return cost.index_seconds if approach.index else cost.train_seconds if approach.adapter or approach.recipe else 0.0
+def update_seconds(approach: Approach, cost: Cost) -> float | None:
+    """Machine seconds until one changed fact is in the answers; None where nobody measured them.
+
+    What was measured of an update, where it was; else the indexing of all documents where there is an index (at most
+    that), training again where the adapter alone holds the facts, and 0 for a prompt that holds none.
+    """
+    if approach.answers or approach.endpoint:
+        return None
+    if cost.update_seconds is not None:
+        return cost.update_seconds
+    if approach.index:
+        return cost.index_seconds or None
+    return (cost.train_seconds or None) if approach.adapter or approach.recipe else 0.0
 
 
 def far(approach: Approach) -> bool:
@@ -25,39 +33,40 @@ def far(approach: Approach) -> bool:
     return bool(approach.endpoint) or approach.model.startswith(("openai:", "ollama:"))
 
 
-def total_cost(
-    approach: Approach, cost: Cost, seconds: float, needs: Needs, *, tokens: tuple[float, float] = (0.0, 0.0)
-) -> float:
-    """Money over `Needs.months`: labels, setting up, answering and updates. An answer is charged by `seconds` of
-    machine time; behind an endpoint by its `tokens` (in, out), where the user gave a price for them."""
-    hours = cost.train_seconds + cost.index_seconds
-    hours += needs.updates_per_month * needs.months * update_seconds(approach, cost)
-    answers = needs.answers_per_month * needs.months
-    bought = tokens[0] * needs.price_tokens_in + tokens[1] * needs.price_tokens_out
-    if approach.price is not None:
-        answering = answers * approach.price
-    elif approach.answers and not seconds:
-        # A file of answers that tells no seconds, and no price: what nobody knows must not look cheap.
-        answering = math.inf if answers else 0.0
-    elif far(approach) and (needs.price_tokens_in or needs.price_tokens_out):
-        answering = answers * bought / 1e6
-    else:
-        answering = answers * seconds / 3600 * needs.price_cpu_hour
-    return cost.labels * needs.price_label + hours / 3600 * needs.price_cpu_hour + answering
-
-
 def bill(approach: Approach, cost: Cost, rows: Sequence[Row], needs: Needs) -> Bill:
-    """The total cost as a straight line over the answers a month, from the measured rows."""
+    """What the needs' months cost, part by part, from the measured rows.
+
+    An answer is charged by its seconds of machine time; behind an endpoint by its tokens, where the user gave a price
+    for them; by its `price` where there is one.
+    """
+    hour = needs.price_cpu_hour / 3600
+    update = update_seconds(approach, cost)
+    each = _money_per_answer(approach, rows, needs)
+    rate = each * needs.months
+    return Bill(
+        approach.name, labels=cost.labels * needs.price_label, set_up=(cost.train_seconds + cost.index_seconds) * hour,
+        updates=needs.updates_per_month * needs.months * (update or 0.0) * hour,
+        # Nothing times infinity is not a number; no answers cost nothing, whatever one would.
+        answers=rate * needs.answers_per_month if needs.answers_per_month else 0.0, rate=rate,
+        per_update=None if update is None else update * hour, per_answer=each,
+    )
+
+
+def _money_per_answer(approach: Approach, rows: Sequence[Row], needs: Needs) -> float:
     fine = [row.answer for row in rows if row.answer.error is None]
-    tokens = (float(np.mean([a.tokens_in for a in fine])), float(np.mean([a.tokens_out for a in fine]))) if fine else (
-        0.0, 0.0)
-    seconds = seconds_per_answer(rows)
-    fixed, first = (total_cost(approach, cost, seconds, replace(needs, answers_per_month=n), tokens=tokens)
-                    for n in (0, 1))
     if rows and not fine:
         # Nobody knows what an answer costs that never came.
-        return Bill(approach.name, fixed, math.inf)
-    return Bill(approach.name, fixed, first - fixed)
+        return math.inf
+    if approach.price is not None:
+        return approach.price
+    seconds = seconds_per_answer(rows)
+    if approach.answers and not seconds:
+        # A file of answers that tells no seconds, and no price: what nobody knows must not look cheap.
+        return math.inf
+    if far(approach) and (needs.price_tokens_in or needs.price_tokens_out):
+        bought = [a.tokens_in * needs.price_tokens_in + a.tokens_out * needs.price_tokens_out for a in fine]
+        return float(np.mean(bought)) / 1e6 if bought else 0.0
+    return seconds / 3600 * needs.price_cpu_hour
 
 
 def assembly(approach: Approach, cost: Cost) -> Assembly:
@@ -85,8 +94,3 @@ def seconds_per_answer(rows: Sequence[Row]) -> float:
     """Mean machine seconds of the answers that did not fail (as measured, in batches)."""
     seconds = [row.answer.seconds for row in rows if row.answer.error is None]
     return float(np.mean(seconds)) if seconds else 0.0
-
-
-def at_volume(line: Bill, needs: Needs) -> float:
-    """Money over the months at the user's volume; infinite where nobody knows what an answer costs."""
-    return line.fixed + (line.rate * needs.answers_per_month if needs.answers_per_month else 0.0)

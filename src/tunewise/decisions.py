@@ -52,11 +52,32 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Money over `Needs.months`: `fixed` (labels, setting up, updates) and `rate` for each answer a month."""
+    """Money over `Needs.months` in four parts: `labels`, `set_up` (indexing and training, once), `updates` of facts,
+    and `answers` at the user's volume.
+
+    `rate` is the money over those months for each answer a month, so that the bill is a line over the volume:
+    `fixed + rate × answers a month`. `per_answer` and `per_update` are what one of them costs: infinite where nobody
+    knows what an answer costs, None where nobody knows what an update does (somebody else's system).
+    """
 
     name: str
-    fixed: float
-    rate: float
+    labels: float = 0.0
+    set_up: float = 0.0
+    updates: float = 0.0
+    answers: float = 0.0
+    rate: float = 0.0
+    per_update: float | None = 0.0
+    per_answer: float = 0.0
+
+    @property
+    def fixed(self) -> float:
+        """What is paid at no answer at all."""
+        return self.labels + self.set_up + self.updates
+
+    @property
+    def total(self) -> float:
+        """What is paid at the user's volume."""
+        return self.fixed + self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +168,7 @@ class Recommendation:
     support: float
     tie: tuple[str, ...]
     reasons: tuple[Reason, ...]
-    rejected: Mapping[str, str]
+    rejected: Mapping[str, Reason]
     by_need: Mapping[str, str]
     flips: tuple[Reason, ...]
     total_cost: Mapping[str, float]

@@ -276,6 +276,8 @@ class Cost:
     labels: int = 0
     alone_seconds: tuple[float, ...] = ()
     """Seconds of questions asked one at a time, each after the other: what one user waits (rows are batched)."""
+    update_seconds: float | None = None
+    """Seconds that an update of the documents took where one was measured (an ingest of what changed, not of all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +360,7 @@ class Comparison:
     detectable: float
     identity: Mapping[str, Any] = field(default_factory=dict)
     null: Difference | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Reason, ...] = ()
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Places in `questions` of each stratum."""
     curves: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)

@@ -31,7 +31,17 @@ from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
 from tunewise.models.gpu import gpu_peak, reset_gpu_peak
-from tunewise.nouns import Approach, Comparison, Cost, Question, Recommendation, Run, Standing, to_json
+from tunewise.nouns import (
+    Approach,
+    Comparison,
+    Cost,
+    Question,
+    Reason,
+    Recommendation,
+    Run,
+    Standing,
+    to_json,
+)
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
 from tunewise.recommendation import recommend
@@ -84,7 +94,8 @@ def compare(
     left_out = _kept_here(project, chosen)
     chosen = [approach for approach in chosen if approach.name not in left_out]
     if not chosen:
-        raise ConfigMistake("data_may_leave = false leaves no approach to compare", tip="; ".join(left_out.values()))
+        raise ConfigMistake("data_may_leave = false leaves no approach to compare",
+                            tip="; ".join(why.text for why in left_out.values()))
     questions = load_questions(project.questions)
     asked = _asked(questions, limit)
     learned = [question for question in questions if question.split == "train"]
@@ -134,7 +145,7 @@ def compare(
         {
             "folders": [run_folder(folder, run.approach, run.identity).name for run in (*runs, null)],
             "questions": [question.id for question in asked],
-            "left_out": left_out,
+            "left_out": to_json(left_out),
         },
     )
     return _decide(project, [*runs, null], asked, learned, folder, left_out)
@@ -157,13 +168,17 @@ def last(project: Project) -> CompareResult:
     if any(run.identity["questions"] != mark for run in runs):
         raise DataMistake(f"{project.questions} changed since the last comparison", tip="tunewise compare")
     learned = [question for question in questions if question.split == "train"]
-    return _decide(project, runs, [by_id[id] for id in kept["questions"]], learned, folder, kept.get("left_out", {}))
+    # Earlier versions kept the English words alone.
+    left_out = {name: Reason(why, why) if isinstance(why, str) else Reason(**why)
+                for name, why in kept.get("left_out", {}).items()}
+    return _decide(project, runs, [by_id[id] for id in kept["questions"]], learned, folder, left_out)
 
 
-def _kept_here(project: Project, chosen: Sequence[Approach]) -> dict[str, str]:
+def _kept_here(project: Project, chosen: Sequence[Approach]) -> dict[str, Reason]:
     """Approaches that must not even be asked, because questions and passages would leave this machine, and why."""
     named = {approach.name: leaves_for(project, approach) for approach in chosen}
-    return {name: f"not asked: data would leave this machine for {address} (data_may_leave = false)"
+    return {name: Reason(f"not asked: data would leave this machine for {address} (data_may_leave = false)",
+                         f"未提问：数据会离开本机，发往 {address}（data_may_leave = false）")
             for name, address in named.items() if address}
 
 
@@ -174,7 +189,7 @@ def _asks_forgetting(project: Project) -> bool:
 
 def _decide(
     project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path,
-    left_out: Mapping[str, str],
+    left_out: Mapping[str, Reason],
 ) -> CompareResult:
     comparison = compare_runs(runs, asked, needs=project.needs, train_questions=learned)
     forgot = {run.approach.name: known(_adapter(project, run)) for run in runs if run.approach.adapter}

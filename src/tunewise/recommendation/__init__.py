@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ import numpy as np
 from tunewise.comparison import clusters_of, weights_of
 from tunewise.costs import assembly, complexity
 from tunewise.nouns import Comparison, Needs, Reason, Recommendation
-from tunewise.recommendation.gates import cited_share, gate, stays_here
+from tunewise.recommendation.gates import SHARES, Fault, cited_share, gate, said, stays_here
 from tunewise.recommendation.money import bills, break_even, costs_of, flips, volumes
 from tunewise.recommendation.routing import by_need, router, router_reasons, winners
 from tunewise.recommendation.rule import RESAMPLES, Evidence, as_measured, column, on_front, point, resampled, rivals
@@ -42,18 +42,19 @@ MONOTONE = 0.8
 """Share of answerable questions that are given one and the same answer, from which on it does too."""
 
 
-def _evidence(comparison: Comparison, needs: Needs, rejected: dict[str, str], costs: dict[str, float]) -> Evidence:
+def _evidence(
+    comparison: Comparison, needs: Needs, faults: Mapping[str, Sequence[Fault]], costs: Mapping[str, float]
+) -> Evidence:
     names = tuple(standing.approach.name for standing in comparison.standings)
     limits = (math.inf if needs.max_wrong is None else needs.max_wrong,
               math.inf if needs.max_false_refusals is None else needs.max_false_refusals)
-    measured = {name for name, reason in rejected.items() if reason.startswith(("wrong answers", "false refusals"))}
     return Evidence(
         names, column(comparison, names, comparison.metric), column(comparison, names, "wrong"),
         column(comparison, names, "false_refusal"), weights_of(comparison.questions, needs),
         tuple(question.need for question in comparison.questions),
         tuple(clusters_of(comparison.questions)[0]),
-        # Gates on shares are asked again in every resample; the others are facts.
-        np.array([name not in rejected or name in measured for name in names]),
+        # Gates on shares are asked again in every resample; the others are facts, and so is what was not measured.
+        np.array([all(f.gate in SHARES and f.value is not None for f in faults.get(name, ())) for name in names]),
         np.array([costs[name] for name in names]),
         np.array([complexity(standing.approach) for standing in comparison.standings]), limits, needs.margin,
     )
@@ -64,8 +65,8 @@ def _abstain(why: Reason, **rest: Any) -> Recommendation:
 
 
 def _why(
-    comparison: Comparison, needs: Needs, evidence: Evidence, choice: str, rejected: dict[str, str],
-    costs: dict[str, float], support: dict[str, float], tie: Sequence[str],
+    comparison: Comparison, needs: Needs, evidence: Evidence, choice: str, rejected: Mapping[str, Reason],
+    costs: Mapping[str, float], support: Mapping[str, float], tie: Sequence[str],
 ) -> list[Reason]:
     standings = {standing.approach.name: standing for standing in comparison.standings}
     passing = [name for name in standings if name not in rejected]
@@ -129,7 +130,8 @@ def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) 
     """
     lines = bills(comparison, needs)
     costs = costs_of(comparison, needs)
-    rejected = {s.approach.name: failed for s in comparison.standings if (failed := gate(comparison, s, needs))}
+    faults = {s.approach.name: failed for s in comparison.standings if (failed := gate(comparison, s, needs))}
+    rejected = {name: said(failed) for name, failed in faults.items()}
     rest = {"rejected": rejected, "total_cost": costs, "bills": lines, "volumes": volumes(needs),
             "assemblies": {s.approach.name: assembly(s.approach, s.cost) for s in comparison.standings}}
     count = len(comparison.questions)
@@ -138,10 +140,11 @@ def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) 
                      f"只有 {count} 个问题，不足以作出选择：至少需要 {FEWEST_QUESTIONS} 个。", float(count))
         return _abstain(few, **rest)
     if len(rejected) == len(comparison.standings):
-        failed = "; ".join(f"{name}: {why}" for name, why in rejected.items())
-        none = Reason(f"No approach passes your gates. {failed}.", f"没有方案通过您的门槛。{failed}。", 0.0)
+        failed = "; ".join(f"{name}: {why.text}" for name, why in rejected.items())
+        failed_zh = "；".join(f"{name}：{why.text_zh}" for name, why in rejected.items())
+        none = Reason(f"No approach passes your gates. {failed}.", f"没有方案通过您的门槛。{failed_zh}。", 0.0)
         return _abstain(none, **rest)
-    evidence = _evidence(comparison, needs, rejected, costs)
+    evidence = _evidence(comparison, needs, faults, costs)
     left = [s for s in comparison.standings if s.approach.name not in rejected]
     if max(standing.metrics[comparison.metric].mean for standing in left) <= 0:
         return _abstain(Reason("No approach that passes your gates got a single question right.",

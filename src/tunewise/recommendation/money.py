@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tunewise.costs import at_volume, bill
+from tunewise.costs import bill
 from tunewise.nouns import Bill, BreakEven, Comparison, Needs, Reason
 from tunewise.recommendation.rule import Evidence, column, point
 
@@ -46,7 +46,7 @@ def bills(comparison: Comparison, needs: Needs) -> tuple[Bill, ...]:
 
 def costs_of(comparison: Comparison, needs: Needs) -> dict[str, float]:
     """Money over the months by approach."""
-    return {line.name: at_volume(line, needs) for line in bills(comparison, needs)}
+    return {line.name: line.total for line in bills(comparison, needs)}
 
 
 def volumes(needs: Needs) -> tuple[int, int, int]:

@@ -163,7 +163,7 @@ def answer(comparison: Comparison, recommendation: Recommendation | None, needs:
             f"<b><bdi>{escape(recommendation.runner_up)}</bdi></b> <small>{escape(' '.join(notes))}{tail}</small>"
         ]
     gates = [
-        f"<b><bdi>{escape(who)}</bdi></b> <small>{escape(why)}</small>" for who, why in recommendation.rejected.items()
+        f"<b><bdi>{escape(who)}</bdi></b> <small>{both(why)}</small>" for who, why in story.rejected(recommendation)
     ]
     why = _list(Say("Why", "理由"), [both(r) for r in story.reasons(recommendation)], "ol", "why")
     flips = _list(
@@ -228,7 +228,7 @@ def method(comparison: Comparison, recommendation: Recommendation | None, needs:
         both(story.power(comparison)),
         f"<b>{both(Say('Self-test. ', '自检。'))}</b>{both(story.self_test(comparison))}",
     ]
-    items += [escape(note) for note in comparison.notes]
+    items += [both(note) for note in story.notes(comparison)]
     out = [f'<ul class="prose">{"".join(f"<li>{item}</li>" for item in items)}</ul>']
     if comparison.differences:
         out.append(

@@ -129,7 +129,7 @@ def terminal(
                 for need, name, value in story.by_need(comparison, recommendation)
             ],
         )
-        add("rejected", [f"{name}: {why}" for name, why in recommendation.rejected.items()])
+        add("rejected", [f"{name}: {why.in_(language)}" for name, why in story.rejected(recommendation)])
         add("flips", story.flips(recommendation))
         add("front", decision.front(recommendation))
         add("where", decision.where(recommendation)[:3])
@@ -137,7 +137,7 @@ def terminal(
         add("guess", decision.guess(recommendation))
     add("power", [story.power(comparison)])
     add("null", [story.self_test(comparison)])
-    add("notes", list(comparison.notes))
+    add("notes", story.notes(comparison))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -198,7 +198,7 @@ def markdown(
                 for need, name, value in story.by_need(comparison, recommendation)
             ],
         )
-        out += bullets("rejected", [f"{name}: {why}" for name, why in recommendation.rejected.items()])
+        out += bullets("rejected", [f"{name}: {why.in_(language)}" for name, why in story.rejected(recommendation)])
         for label, said in (
             ("flips", story.flips),
             ("warning", decision.warnings),
@@ -228,5 +228,5 @@ def markdown(
     out += [f"## {say('measured')}", ""]
     out += bullets("power", [story.power(comparison).in_(language)])
     out += bullets("null", [story.self_test(comparison).in_(language)])
-    out += bullets("notes", list(comparison.notes))
+    out += bullets("notes", [note.in_(language) for note in story.notes(comparison)])
     return "\n".join(out).rstrip() + "\n"

@@ -118,6 +118,17 @@ def reasons(recommendation: Recommendation | None) -> list[Say]:
     return [Say(r.text, r.text_zh or r.text) for r in recommendation.reasons] if recommendation else []
 
 
+def rejected(recommendation: Recommendation | None) -> list[tuple[str, Say]]:
+    """Who is out, and by which gate."""
+    gates = recommendation.rejected.items() if recommendation else ()
+    return [(name, Say(r.text, r.text_zh or r.text)) for name, r in gates]
+
+
+def notes(comparison: Comparison) -> list[Say]:
+    """What a reader has to know of how it was measured."""
+    return [Say(r.text, r.text_zh or r.text) for r in comparison.notes]
+
+
 def flips(recommendation: Recommendation | None) -> list[Say]:
     """What would change the choice."""
     return [Say(r.text, r.text_zh or r.text) for r in recommendation.flips] if recommendation else []

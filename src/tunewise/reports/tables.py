@@ -5,7 +5,6 @@ Real tables with scopes, so that they are read out and copied as tables. Knows c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 from itertools import groupby
 
@@ -92,7 +91,7 @@ def approaches_table(comparison: Comparison, recommendation: Recommendation | No
     """The table of every approach with every measure: sortable columns, explanations at the headers."""
     shown = columns(comparison, recommendation)
     choice = recommendation.choice if recommendation else None
-    rejected: Mapping[str, str] = recommendation.rejected if recommendation else {}
+    rejected = dict(story.rejected(recommendation))
     firsts = {next(group).key for _, group in groupby(shown, key=lambda c: c.group)}
     groups = "".join(
         f'<th scope="colgroup" class="first" colspan="{len(list(group))}">{both(GROUPS[key])}</th>'
@@ -118,7 +117,7 @@ def approaches_table(comparison: Comparison, recommendation: Recommendation | No
     body = []
     for i, s in enumerate(comparison.standings):
         gate = rejected.get(s.approach.name)
-        why = f'<small class="gate">{both(Say("excluded: ", "已排除："))}{escape(gate)}</small>' if gate else ""
+        why = f'<small class="gate">{both(Say("excluded: ", "已排除："))}{both(gate)}</small>' if gate else ""
         cells = [f'<th scope="row" class="who" data-sort="{escape(s.approach.name)}">{name_of(s, i, choice)}{why}</th>']
         for c in shown:
             numbers = [n for other in comparison.standings if (n := c.number(other)) is not None]
