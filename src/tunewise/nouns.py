@@ -256,16 +256,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question as one approach answered it, with its scores by metric name (0 to 1, or NaN-free absent)."""
+    """One question as one approach answered it, with its scores by metric name (0 to 1, or NaN-free absent).
+
+    `seeds`: where an approach was trained with several seeds, the row of each; `scores` is their mean then, and
+    `answer` the first one's.
+    """
 
     question: str
     answer: Answer
     scores: Mapping[str, float]
+    seeds: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What an approach cost to set up; costs per answer are in the rows. Seconds, bytes and counts."""
+
     train_seconds: float = 0.0
     train_tokens: int = 0
     index_seconds: float = 0.0
@@ -276,8 +282,12 @@ class Cost:
     labels: int = 0
     alone_seconds: tuple[float, ...] = ()
     """Seconds of questions asked one at a time, each after the other: what one user waits (rows are batched)."""
-    update_seconds: float | None = None
-    """Seconds that an update of the documents took where one was measured (an ingest of what changed, not of all)."""
+    answer_joules: float | None = None
+    """Energy of this machine for one answer, on the mean; None where it cannot be read."""
+    train_joules: float | None = None
+    """Energy of this machine while it was trained; None where it cannot be read."""
+    energy_of: str = ""
+    """What could be read of it: "cpu" (with memory), "gpu" or "cpu+gpu"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,13 +370,15 @@ class Comparison:
     detectable: float
     identity: Mapping[str, Any] = field(default_factory=dict)
     null: Difference | None = None
-    notes: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Places in `questions` of each stratum."""
     curves: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
     """Learning curves by approach: the history of its training (`step`, `loss`, `validation_loss` …)."""
     freshness: tuple[Mapping[str, Any], ...] = ()
     """What `tunewise freshness` last measured of each approach (`approach`, `means`, `seconds`, `new`, `old` …)."""
+    robustness: tuple[Mapping[str, Any], ...] = ()
+    """What `tunewise robustness` measured of each approach on these questions (`noise`, `position`, `follows` …)."""
 
 
 def to_json(value: Any) -> Any:

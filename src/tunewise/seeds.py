@@ -19,7 +19,8 @@ SEED = re.compile(r" \(seed \d+\)$")
 
 def over_seeds(runs: Sequence[Run]) -> tuple[list[Run], dict[str, list[Run]]]:
     """Runs with the seeds of one approach merged: each question's scores are their mean, so that the comparison is of
-    the recipe and not of its luckiest seed; answers and costs are the first seed's. And the runs that were merged."""
+    the recipe and not of its luckiest seed; answers and costs are the first seed's, and each row keeps every seed's own
+    (`Row.seeds`), because a mean is no judgement of one answer. And the runs that were merged."""
     names = {run.approach.name for run in runs}
     seeded: dict[str, list[Run]] = {}
     for run in runs:
@@ -40,13 +41,13 @@ def over_seeds(runs: Sequence[Run]) -> tuple[list[Run], dict[str, list[Run]]]:
 
 
 def _mean_rows(runs: Sequence[Run]) -> tuple[Row, ...]:
-    by_id = [{row.question: row.scores for row in run.rows} for run in runs]
+    by_id = [{row.question: row for row in run.rows} for run in runs]
     rows = []
     for row in runs[0].rows:
-        every = [scores[row.question] for scores in by_id]
-        names = dict.fromkeys(name for scores in every for name in scores)
-        means = {name: float(np.mean([scores[name] for scores in every if name in scores])) for name in names}
-        rows.append(replace(row, scores=means))
+        every = tuple(own[row.question] for own in by_id)
+        names = dict.fromkeys(name for one in every for name in one.scores)
+        means = {name: float(np.mean([one.scores[name] for one in every if name in one.scores])) for name in names}
+        rows.append(replace(row, scores=means, seeds=every))
     return tuple(rows)
 
 

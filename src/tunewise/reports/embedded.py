@@ -32,8 +32,12 @@ def _row(row: Row, metric: str, places: dict[tuple[str, str], int], passages: li
         packed["raw"] = answer.raw
     if answer.refused:
         packed["refused"] = 1
-    if usable(row.scores.get(metric)):
-        packed["score"] = _number(row.scores[metric])
+    own = row.seeds[0].scores if row.seeds else row.scores
+    if usable(own.get(metric)):
+        packed["score"] = _number(own[metric])
+    if row.seeds:
+        # What the other seeds said to it, so that nobody has to take one seed's words for all of them.
+        packed["seeds"] = [[status(one, metric), one.answer.text] for one in row.seeds]
     if answer.hits:
         packed["hits"] = [[_passage(answer, i, places, passages), hit.rank] for i, hit in enumerate(answer.hits)]
     if answer.citations:

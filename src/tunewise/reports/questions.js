@@ -17,6 +17,14 @@
   };
   const rowOf = (question, name) => (Object.hasOwn(question.rows, name) ? question.rows[name] : null);
   const statusOf = (question, name) => { const row = rowOf(question, name); return row ? row.status : "none"; };
+  // With several training seeds no single answer speaks for the approach: filters ask whether more than half of them were right.
+  const rightIn = (row) => row.seeds.filter(([status]) => status === "right").length;
+  const outcome = (question, name) => {
+    const row = rowOf(question, name);
+    if (!row || !row.seeds) return statusOf(question, name);
+    if (2 * rightIn(row) > row.seeds.length) return "right";
+    return row.status === "right" ? row.seeds.map(([status]) => status).find((status) => status !== "right") : row.status;
+  };
   const badge = (status) => { const node = make("i", "m " + status, SIGNS[status]); node.setAttribute("role", "img"); node.setAttribute("aria-label", word(WORDS, status)); node.title = word(WORDS, status); return node; };
   const hay = (question) => question.hay || (question.hay = [question.id, question.question, ...question.answers, ...question.gold.map((gold) => gold.document),
     ...names.map((name) => { const row = rowOf(question, name); return row ? row.text + "\n" + (row.error || "") : ""; })].join("\n"));
@@ -30,10 +38,10 @@
     if (state.kind && question.kind !== state.kind) return false;
     if (state.language && question.language !== state.language) return false;
     if (state.stratum && !members(state.stratum).has(question)) return false;
-    if (state.right !== "" && statusOf(question, names[state.right]) !== "right") return false;
-    if (state.wrong !== "" && ["right", "none"].includes(statusOf(question, names[state.wrong]))) return false;
-    if (state.show === "failures" && ["right", "none"].includes(statusOf(question, failing()))) return false;
-    if (state.show === "different" && new Set(names.map((name) => statusOf(question, name)).filter((status) => status !== "none")).size < 2) return false;
+    if (state.right !== "" && outcome(question, names[state.right]) !== "right") return false;
+    if (state.wrong !== "" && ["right", "none"].includes(outcome(question, names[state.wrong]))) return false;
+    if (state.show === "failures" && ["right", "none"].includes(outcome(question, failing()))) return false;
+    if (state.show === "different" && new Set(names.map((name) => outcome(question, name)).filter((status) => status !== "none")).size < 2) return false;
     return !state.pattern || state.pattern.test(hay(question));
   }
   function filter(keep) {
@@ -81,6 +89,8 @@
       const cell = make("span");
       cell.setAttribute("role", "gridcell");
       cell.append(badge(statusOf(question, name)));
+      const row = rowOf(question, name);
+      if (row && row.seeds) cell.append(make("small", "of", `${rightIn(row)}/${row.seeds.length}`));
       node.append(cell);
     }
     node.addEventListener("click", () => select(position));
@@ -142,6 +152,16 @@
     node.append(how + ": ", make("span", cited.verified ? "ok" : "not", cited.verified ? say("verified", "已核实") : say("not verified", "未核实")), cited.reason ? " – " + cited.reason : "");
     return node;
   }
+  function seeds(row) {
+    const box = make("details", "seeds");
+    box.append(make("summary", "", say(`right in ${rightIn(row)} of ${row.seeds.length} training seeds; these are the first one’s words`, `${row.seeds.length} 个训练种子中 ${rightIn(row)} 个答对；以上为第一个种子的原话`)));
+    row.seeds.forEach(([status, text], index) => {
+      const line = make("p", "meta"), words = make("bdi", "", text || say("(empty answer)", "（空答案）"));
+      line.append(badge(status), ` ${index + 1}. `, words);
+      box.append(line);
+    });
+    return box;
+  }
   function reply(question, name) {
     const row = rowOf(question, name), box = make("section", "reply" + (name === data.choice ? " chosen" : "")), head = make("h4");
     const status = statusOf(question, name), title = make("bdi", "", name);
@@ -153,6 +173,7 @@
     said.dir = "auto";
     box.append(said);
     if (row.raw) box.append(make("p", "raw", say("In its own words: ", "模型原文：") + row.raw));
+    if (row.seeds) box.append(seeds(row));
     const score = row.score !== undefined ? `${data.metric === "quality" ? say("quality", "质量") : data.metric} ${(100 * row.score).toFixed(0)} · ` : "";
     box.append(make("p", "meta", `${score}${row.seconds.toFixed(2)} s · ${row.in} → ${row.out} ${say("tokens", "词元")}`));
     if (!hits.length) { box.append(...citations.map(verdict)); return box; }
@@ -202,6 +223,9 @@
     options($("stratum"), Object.keys(data.strata).map((key) => [key, data.words[key][language() === "zh" ? 1 : 0]]), say("all", "全部"));
     $("stratum").parentElement.hidden = $("stratum").options.length < 2;
     for (const key of ["right", "wrong"]) { options($(key), names.map((name, index) => [String(index), name]), say("any", "不限")); $(key).parentElement.hidden = names.length < 2; }
+    const seeded = data.questions.some((question) => names.some((name) => (rowOf(question, name) || {}).seeds));
+    $("rule").hidden = !seeded;
+    $("rule").textContent = say("2/3: right in 2 of 3 training seeds. The sign is that of the first seed’s answer, which is shown; the filters take an approach for right where more than half of its seeds are.", "2/3：3 个训练种子中 2 个答对。符号对应所示的第一个种子的答案；筛选时，半数以上种子答对才算该方案答对。");
     $("of").textContent = names.length > 1 ? say(" of ", "：") + failing() : "";
     heads.style.gridTemplateColumns = template();
     rows.style.minWidth = heads.style.minWidth = (narrow.matches ? 9.4 + 3.5 * names.length : 22.8 + 4.7 * names.length) + "rem";

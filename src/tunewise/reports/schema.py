@@ -12,7 +12,7 @@ from typing import Any
 
 from tunewise.nouns import Answer, Comparison, Needs, Recommendation, Row, to_json
 
-SCHEMA = "tunewise-report/2"
+SCHEMA = "tunewise-report/1"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -34,7 +34,10 @@ def _clean(value: Any) -> Any:
 
 
 def status(row: Row, metric: str) -> str:
-    """ "right", "missing", "wrong" or "error"; without those scores, right from half of the `metric` upwards."""
+    """ "right", "missing", "wrong" or "error" of the answer that is shown; without those scores, right from half of the
+    `metric` upwards. A mean over training seeds is no judgement of one answer: the first seed's own scores are."""
+    if row.seeds:
+        return status(row.seeds[0], metric)
     if row.answer.error is not None:
         return "error"
     for score, name in (("correct", "right"), ("missing", "missing"), ("wrong", "wrong")):
@@ -45,6 +48,10 @@ def status(row: Row, metric: str) -> str:
     if metric in row.scores:
         return "right" if row.scores[metric] >= 0.5 else "wrong"
     return "missing" if row.answer.refused else "unscored"
+
+
+def _of_seed(row: Row, metric: str) -> dict[str, Any]:
+    return {"status": status(row, metric), "text": row.answer.text, "scores": dict(row.scores)}
 
 
 def _passage_key(answer: Answer, position: int) -> str:
@@ -78,6 +85,7 @@ def evidence(comparison: Comparison) -> dict[str, Any]:
                 "seconds": answer.seconds,
                 "error": answer.error,
                 "scores": dict(row.scores),
+                "seeds": [_of_seed(one, comparison.metric) for one in row.seeds],
             }
         questions.append({**to_json(question), "rules": dict(question.rules), "rows": rows})
     return _clean({"questions": questions, "passages": passages})
