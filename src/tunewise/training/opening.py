@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunewise.errors import ConfigMistake, need
-from tunewise.machine import peak_memory
+from tunewise.machine import Meter, peak_memory
 from tunewise.models.chains import load_worn, manifest
 from tunewise.models.local import precision, resolve
 from tunewise.training import estimate
@@ -34,6 +35,7 @@ class Run:
     parent: Path | None = None
     index: str = ""
     started: float = field(default_factory=time.perf_counter)
+    meter: Meter = field(default_factory=partial(Meter, watch=60.0))
 
     @property
     def place(self) -> Path:
@@ -195,6 +197,9 @@ def running_figures(
         "train_seconds": outcome.seconds,
         "tokens": tokens,
         "peak_memory_bytes": peak,
+        # What a run took before it was stopped, nobody has read.
+        "joules": None if outcome.begun else run.meter.read(),
+        "joules_of": run.meter.parts,
         "precision": opened.dtype,
         "why": list(opened.notes),
         "batch": [outcome.size, outcome.accumulation],

@@ -1,0 +1,74 @@
+"""The energy counters of a machine, read from a folder that looks like Linux's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunewise.jobs.energy import Metered
+from tunewise.machine import Meter, counters
+from tunewise.nouns import Answer, Cost, Question
+
+
+def zone(folder: Path, place: str, name: str, joules: float, *, most: float = 1000.0) -> None:
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    for file, value in (("name", name), ("energy_uj", round(joules * 1e6)), ("max_energy_range_uj", round(most * 1e6))):
+        (folder / place / file).write_text(f"{value}\n")
+
+
+@pytest.fixture
+def powercap(tmp_path: Path) -> Path:
+    """Two packages with a core and memory each, and the domain that holds everything once more."""
+    (tmp_path / "intel-rapl").mkdir()
+    zone(tmp_path, "intel-rapl:0", "package-0", 100.0)
+    zone(tmp_path, "intel-rapl:0:0", "core", 70.0)
+    zone(tmp_path, "intel-rapl:0:1", "dram", 10.0)
+    zone(tmp_path, "intel-rapl:1", "package-1", 990.0)
+    zone(tmp_path, "intel-rapl:2", "psys", 500.0)
+    zone(tmp_path, "intel-rapl-mmio:0", "package-0", 100.0)
+    return tmp_path
+
+
+def test_energy_is_that_of_packages_and_memory_and_goes_round(powercap: Path) -> None:
+    meter = Meter(powercap)
+    assert meter.parts == "cpu" and meter.read() == 0
+    zone(powercap, "intel-rapl:0", "package-0", 130.0)
+    zone(powercap, "intel-rapl:0:0", "core", 99.0)
+    zone(powercap, "intel-rapl:0:1", "dram", 12.0)
+    zone(powercap, "intel-rapl:1", "package-1", 15.0)
+    zone(powercap, "intel-rapl:2", "psys", 999.0)
+    assert meter.read() == pytest.approx(30 + 2 + 25), "the second package began again at 1000 J"
+    assert meter.read() == pytest.approx(57), "the same reading adds nothing"
+
+
+def test_what_may_not_be_read_is_unknown_and_not_a_part(powercap: Path, tmp_path: Path) -> None:
+    (powercap / "intel-rapl:1" / "energy_uj").unlink()
+    (powercap / "intel-rapl:1" / "energy_uj").mkdir()  # root may read everything, but no folder as a file
+    assert counters(powercap) == {} and Meter(powercap).read() is None
+    assert Meter(tmp_path / "none").read() is None
+
+
+def test_a_counter_that_goes_away_makes_the_energy_unknown(powercap: Path) -> None:
+    meter = Meter(powercap)
+    (powercap / "intel-rapl:0:1" / "name").write_text("uncore")
+    assert meter.read() is None and meter.read() is None
+
+
+def test_answers_are_charged_for_themselves_alone(powercap: Path) -> None:
+    joules = [100.0]
+
+    def ask(questions):
+        joules[0] += 5.0 * len(questions)
+        zone(powercap, "intel-rapl:0", "package-0", joules[0])
+        return [Answer(question.id, "x") for question in questions]
+
+    ask_metered = Metered(ask, Meter(powercap))
+    ask_metered([Question("a", "?"), Question("b", "?")])
+    zone(powercap, "intel-rapl:0", "package-0", 200.0)
+    joules[0] = 200.0
+    ask_metered([Question("c", "?")])
+    assert ask_metered.onto(Cost(labels=3)) == Cost(labels=3, answer_joules=5.0, energy_of="cpu")
+    silent = Metered(ask, Meter(powercap / "none"))
+    silent([Question("a", "?")])
+    assert silent.onto(Cost()) == Cost()
