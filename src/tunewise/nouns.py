@@ -288,6 +288,8 @@ class Cost:
     """Energy of this machine while it was trained; None where it cannot be read."""
     energy_of: str = ""
     """What could be read of it: "cpu" (with memory), "gpu" or "cpu+gpu"."""
+    update_seconds: float | None = None
+    """Seconds that an update of the documents took where one was measured (an ingest of what changed, not of all)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +372,7 @@ class Comparison:
     detectable: float
     identity: Mapping[str, Any] = field(default_factory=dict)
     null: Difference | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Reason, ...] = ()
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Places in `questions` of each stratum."""
     curves: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)

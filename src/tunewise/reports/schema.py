@@ -12,7 +12,7 @@ from typing import Any
 
 from tunewise.nouns import Answer, Comparison, Needs, Recommendation, Row, to_json
 
-SCHEMA = "tunewise-report/1"
+SCHEMA = "tunewise-report/2"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
