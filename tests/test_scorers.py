@@ -66,6 +66,47 @@ def test_correct_rule(text, gold, right):
     assert is_correct(text, gold) is right
 
 
+@pytest.mark.parametrize(("text", "gold", "right"), [
+    ("Hepatitis B", "Hepatitis A", False), ("It is hepatitis A.", "Hepatitis A", True),
+    ("vitamin C", "vitamin A", False), ("维生素B", "维生素A", False), ("Plan B", "Plan A", False),
+    ("plan a trip", "Plan A", False), ("hepatitis a virus", "Hepatitis A virus", True),
+    ("A) thirty", "A", True), ("B) thirty", "B", True), ("B) thirty", "A", False), ("Option A is right", "A", True),
+    ("A and B", "A", True), ("（A）三十", "A", True), ("the", "A", False), ("a dog", "A", False),
+    ("B positive", "A positive", False), ("Blood group A positive", "A positive", True),
+    # An article stays nothing.
+    ("The Beatles", "Beatles", True), ("beatles", "the Beatles", True), ("it's a dog", "A dog", True),
+    ("once upon a time", "Once Upon A Time", True), ("the 'best' one", "best one", True),
+])
+def test_a_letter_that_is_a_name_is_no_article(text, gold, right):
+    assert is_correct(text, gold) is right
+    scores = score(fact(gold), Answer("q", text))
+    assert scores["correct"] == scores["contains"] == right
+
+
+def test_squads_own_scores_still_drop_every_article():
+    scores = score(fact("Hepatitis A"), Answer("q", "Hepatitis B"))
+    assert scores["f1"] == pytest.approx(2 / 3) and scores["wrong"] == 1
+    assert score(fact("A"), Answer("q", "the"))["em"] == 1
+
+
+@pytest.mark.parametrize(("text", "gold", "right"), [
+    ("12.5%", "-12.5%", False), ("-12.5%", "12.5%", False), ("−12.5%", "-12.5%", True), ("5 °C", "-5 °C", False),
+    ("minus 5 °C", "-5 °C", True), ("零下5℃", "-5℃", True), ("5℃", "-5℃", False),
+    ("12.5", "(12.5)", False), ("-12.5", "(12.5)", True), ("$(12.5) million", "-12.5", True),
+    ("It was (12.5) million", "-12.5", True), ("(12.5)", "12.5", False),
+    (">5", "<5", False), ("<5", "<5", True), ("less than 5", "<5", True), ("more than 5", "<5", False),
+    ("5", "<5", False), ("<5", "5", False), ("≥5", ">= 5", True),
+    ("不超过5天", "≤5天", True), ("超过5天", "≤5天", False),
+    # What stands before a number and is no sign.
+    ("at least 5 years", "5 years", True), ("5–10 years", "5-10 years", True), ("- 14 days", "14 days", True),
+    ("AX-200", "AX-200", True), ("2024-05-01", "2024-05-01", True), ("Smith (2019)", "2019", True),
+    ("thirty (30) days", "30 days", True), ("(2) Paris", "2", True), ("-> 5 years", "5 years", True),
+    ("> 5 years", "5 years", True),
+])
+def test_the_same_number_has_the_same_sign(text, gold, right):
+    assert is_correct(text, gold) is right
+
+
 def test_exactly_one_outcome():
     right, wrong = score(fact(), Answer("q", "14 days")), score(fact(), Answer("q", "30 days"))
     silent, refused = score(fact(), Answer("q", " ")), score(fact(), Answer("q", "Not in the documents.", refused=True))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tunewise.nouns import Answer, Question
 from tunewise.scorers.retrieval import overlaps
 from tunewise.scorers.terminology import GlossaryEntry, phrases_in, uses
-from tunewise.scorers.text import CJK, WIDTHS, fold, holds, tokens
+from tunewise.scorers.text import CJK, WIDTHS, fold, holds, names_kept
 from tunewise.scorers.values import quantities
 
 _CODE = re.compile(
@@ -100,7 +100,7 @@ def harm_scores(
     if correct and question.answerable and answer.hits:
         met = any(overlaps(gold, hit.chunk.document, hit.chunk.start, hit.chunk.end)
                   for gold in question.gold for hit in answer.hits)
-        texts = [tokens(hit.chunk.text) for hit in answer.hits]
-        met = met or any(holds(text, tokens(gold)) for gold in question.answers for text in texts)
+        texts = [names_kept(hit.chunk.text) for hit in answer.hits]
+        met = met or any(holds(text, names_kept(gold)) for gold in question.answers for text in texts)
         scores["parametric"] = float(not met)
     return scores

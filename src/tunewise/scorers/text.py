@@ -11,6 +11,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 """Full-width ASCII to ASCII, one code point to one, so that offsets stay."""
@@ -22,7 +23,33 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\U00020000-\U0002ebef"
 _TOKEN = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
 _WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:[.,:/'’_\-][^\W{CJK}]+)*")
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+MINUSES = {ord(c): "-" for c in "−–‑﹣"}
+"""The signs that are written for a minus, one code point to one."""
+_ALIKE = MINUSES | dict.fromkeys(map(ord, "≤≥≦≧"))
+_BEFORE_MINUS = rf"\s(\[{{<>≤≥=≈~:,;|*\"'“‘$€£¥，。：；、{CJK}"
+MINUS = rf"(?:(?<![^{_BEFORE_MINUS}])-(?=[$€£¥]?\.?\d)|\b(?:minus|negative)\s+|(?:零下|负)\s?)"
+"""A minus before a number: neither the dash of a range (5-10), of a code (AX-200) nor of a list ("- 5 items")."""
+_BOUNDS = {
+    "≤": "at most|up to|no more than|not more than|not exceeding|不超过|不大于|不多于|不高于|至多|最多",
+    "≥": "at least|no less than|not less than|no fewer than|不小于|不少于|不低于|至少|最少",
+    "<": "less than|fewer than|below|under|小于|少于|低于|不到|不足|未满",
+    ">": "more than|greater than|above|over|exceeding|大于|多于|高于|超过",
+}
+_SIGNS = {"<=": "≤", ">=": "≥", "≦": "≤", "≧": "≥"}
+_NUMBER = re.compile(
+    # No bound: the arrow "->", the end of a tag "<b>5" and the mark of a quoted line.
+    r"(?:(?<![\w\-=/\"'])(?!(?<![^\n])>\s)(?P<than>[<>]=?|[≤≥≦≧])\s?"
+    rf"|(?:{'|'.join(f'(?P<{name}>{_BOUNDS[sign]})' for name, sign in zip('abcd', '≤≥<>', strict=True))})\s*)?"
+    rf"(?P<money>[$€£¥]\s?)?(?P<open>\()?(?P<minus>{MINUS})?[$€£¥]?(?P<value>\d+(?:[.,:]\d+)*)(?P<close>\s?%?\))?"
+)
+_AFTER_ALL = re.compile(r"(?:\s|[%.。]|percent|thousand|million|billion|mn|bn|[km](?![a-z])|[万亿元]|美元|dollars)*$")
+_ANY_ARTICLE, _LETTER_FIRST = re.compile(r"\b(?:a|an|the)\b", re.IGNORECASE), re.compile(r"\W*A\s")
+# No article stands before one of these: "A and B" are letters.
+_NO_NOUN = "and|or|nor|but|is|are|was|were|be|to|of|in|on|at|for|from|with|has|had|have|will|can|means|if|as|than|then"
+_ARTICLE = re.compile(
+    rf"(?<![^\s\"'“‘(\[，。！？；：、（《])(?:(?P<name>A)|[aA][nN]|[tT][hH][eE]|a)"
+    rf"(?=\s+(?!(?:{_NO_NOUN})(?![\w\-]))[\"'“‘]?(?P<next>[^\W_{CJK}]))"
+)
 EXTRA_WORDS = 25
 """How many words more than the gold an answer may have and still be `correct`."""
 
@@ -42,10 +69,68 @@ def words(text: str) -> int:
     return len(_WORD.findall(text))
 
 
-def numbers(text: str) -> Counter[str]:
-    """The numbers of a text as written, without the commas of thousands: "1,200.50" gives 1200.50, "12.5" never 125."""
-    found = _NUMBER.findall(text.translate(WIDTHS))
-    return Counter(re.sub(r",(?=\d{3}(?!\d))", "", number) for number in found)
+@lru_cache(maxsize=4096)
+def names_kept(text: str, *, titles: bool = False) -> tuple[str, ...]:
+    """`tokens`, but an article goes only where it stands before another word, and a capital A inside a sentence stays.
+
+    So "Hepatitis A", "Plan A" and the option "A) thirty" keep their letter. `titles`: a capital A before another
+    capital goes too ("Once Upon A Time").
+    """
+    if not _ANY_ARTICLE.search(text):
+        return tuple(tokens(text.translate(_ALIKE)))
+
+    def drop(match: re.Match[str]) -> str:
+        before = text[: match.start()].rstrip(" \t\"'“‘([")
+        name = match["name"] and before and before[-1] not in ".!?:;\n。！？：；•*"
+        return match.group() if name and not (titles and match["next"].isupper()) else " "
+
+    return tuple(_bare(_ARTICLE.sub(drop, text)))
+
+
+def _bare(text: str) -> list[str]:
+    """The tokens of a text with all its articles."""
+    return _TOKEN.findall(text.translate(_ALIKE).translate(_DROP).translate(WIDTHS).lower().translate(_DROP))
+
+
+def says(text: str, gold: str) -> bool:
+    """Whether a text is a gold answer or holds it as one run of words, names like "Hepatitis A" kept apart.
+
+    Both are read alike, in one of three ways: articles dropped (`names_kept`), also those of a title, or none dropped
+    ("hepatitis a virus" is the "Hepatitis A virus"; not where the gold begins or ends with an article).
+    """
+    # "A positive" at the start may be an article or a name: no other letter may stand in its place.
+    letter = bool(_LETTER_FIRST.match(gold))
+    for titles in (False, True):
+        said, wanted = names_kept(text, titles=titles), names_kept(gold, titles=titles)
+        if said == wanted or holds(said, wanted, letter=letter):
+            return True
+        if not _ANY_ARTICLE.search(gold):
+            return False
+    said, wanted = _bare(text), _bare(gold)
+    return bool(wanted) and not {wanted[0], wanted[-1]} & {"a", "an", "the"} and holds(said, wanted)
+
+
+def numbers(text: str, *, every: bool = False) -> Counter[str]:
+    """The numbers of a text as written, with sign and bound, without the commas of thousands.
+
+    "1,200.50" gives 1200.50, "12.5" never 125; "-5", "minus 5", "零下5" and, alone, "(5)" as in a balance sheet give
+    -5; "<5" gives <5. `every`: a number counts in each way in which it may be meant: "less than 5" as 5 and as <5, and
+    brackets in running text ("Smith (2019)", "was (12.5) in all") with and without a minus.
+    """
+    plain = fold(text).translate(MINUSES)
+    found: Counter[str] = Counter()
+    for match in _NUMBER.finditer(plain):
+        value = re.sub(r",(?=\d{3}(?!\d))", "", match["value"])
+        bracket = bool(match["open"] and match["close"])
+        alone = not plain[: match.start()].strip() and _AFTER_ALL.match(plain, match.end())
+        sure = bool(match["minus"]) or (bracket and bool(match["money"] or alone))
+        signs = {"-" if sure else "", *(("-",) if every and bracket else ())}
+        than = _SIGNS.get(match["than"] or "", match["than"] or "")
+        bounds = {than}
+        if every and (word := next((sign for name, sign in zip("abcd", "≤≥<>", strict=True) if match[name]), "")):
+            bounds.add(word)
+        found.update(bound + sign + value for bound in bounds for sign in signs)
+    return found
 
 
 def f1_tokens(predicted: Sequence[str], gold: Sequence[str]) -> float:
@@ -56,13 +141,16 @@ def f1_tokens(predicted: Sequence[str], gold: Sequence[str]) -> float:
     return 2 * same / (len(predicted) + len(gold))
 
 
-def holds(predicted: Sequence[str], gold: Sequence[str]) -> bool:
-    """Whether the gold tokens occur as one contiguous run of the predicted tokens."""
+def holds(predicted: Sequence[str], gold: Sequence[str], *, letter: bool = False) -> bool:
+    """Whether the gold tokens occur as one contiguous run of the predicted tokens; `letter`: not behind a single letter
+    other than a."""
     size = len(gold)
     if not size or size > len(predicted):
         return False
-    gold = list(gold)
-    return any(predicted[i] == gold[0] and predicted[i : i + size] == gold for i in range(len(predicted) - size + 1))
+    predicted, gold = list(predicted), list(gold)
+    return any(predicted[i] == gold[0] and predicted[i : i + size] == gold
+               and not (letter and i and re.fullmatch("[b-z]", predicted[i - 1]))
+               for i in range(len(predicted) - size + 1))
 
 
 _CMRC_DROP = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
@@ -124,16 +212,16 @@ def f1_hotpot(text: str, gold: str) -> float:
 def is_correct(text: str, gold: str) -> bool:
     """The rule of `correct` for one gold answer; all three must hold.
 
-    1. The normalised tokens are equal, or the gold's occur in the answer's as one contiguous run.
+    1. The tokens are equal, or the gold's occur in the answer's as one contiguous run. Articles do not count, but the
+       letter of a name does (`says`): "Hepatitis B" is not "Hepatitis A", though SQuAD's F1 and EM take its A away.
     2. The answer has at most 25 words more than the gold (a shower of guesses is not an answer).
-    3. Every number of the gold occurs in the answer as the same number, decimals kept (normalisation alone would take
-       12.5 for 125).
+    3. Every number of the gold occurs in the answer as the same number: decimals, sign and bound kept (normalisation
+       alone would take 12.5 for 125, -5 for 5 and ">5" for "<5").
     It does not read negations and does not know that 24 and 二十四 are one number: give such aliases as gold answers.
     """
-    predicted, wanted = tokens(text), tokens(gold)
-    if predicted != wanted and not holds(predicted, wanted):
+    if not says(text, gold):
         return False
-    return words(text) <= words(gold) + EXTRA_WORDS and not numbers(gold) - numbers(text)
+    return words(text) <= words(gold) + EXTRA_WORDS and not numbers(gold) - numbers(text, every=True)
 
 
 def text_scores(text: str, answers: Sequence[str], *, language: str, refused: bool) -> dict[str, float]:
@@ -153,7 +241,7 @@ def text_scores(text: str, answers: Sequence[str], *, language: str, refused: bo
         wanted = tokens(gold)
         scores["em"] = max(scores["em"], float(predicted == wanted))
         scores["f1"] = max(scores["f1"], f1_tokens(predicted, wanted))
-        scores["contains"] = max(scores["contains"], float(holds(predicted, wanted)))
+        scores["contains"] = max(scores["contains"], float(says(text, gold)))
         if chinese:
             scores["f1_cmrc"] = max(scores["f1_cmrc"], f1_cmrc(text, gold))
             scores["em_cmrc"] = max(scores["em_cmrc"], em_cmrc(text, gold))
