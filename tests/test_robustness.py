@@ -10,6 +10,8 @@ import pytest
 from sample_shop import TOML as SHOP_TOML
 from tunewise.cli.app import run as command
 from tunewise.errors import ConfigMistake
+from tunewise.jobs.compare import compare, last
+from tunewise.jobs.energy import Metered
 from tunewise.jobs.ingest import ingest
 from tunewise.jobs.robustness import Context, changed_value, noisy, placed, robustness, without_gold
 from tunewise.models import Generated
@@ -150,3 +152,36 @@ def test_the_command(project, capsys):
     assert "rag: 4 questions, 3 passages" in text and "gold passage at rank 3   100 %" in text
     assert command(["robustness", "-c", str(project.root / "tunewise.toml"), "--limit", "4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["robustness"][0]["noise"]["0"]["mean"] == 1
+
+
+def test_it_is_kept_and_shown_with_a_comparison_of_the_same_questions_and_documents(project):
+    (result,) = robustness(project, limit=4)
+    compared = compare(project, approaches=["rag"]).comparison
+    (kept,) = compared.robustness
+    assert kept["approach"] == "rag" and kept["follows"]["mean"] == 1 and set(kept["noise"]) == {"0", "1", "2"}
+    assert last(project).comparison.robustness == compared.robustness
+    # Of other questions, or other passages, it says nothing here.
+    questions = load_questions(project.questions)
+    save_questions(project.questions, [replace(q, question=f"{q.question} Say so.") for q in questions])
+    assert compare(project, approaches=["rag"]).comparison.robustness == ()
+    save_questions(project.questions, questions)
+    assert compare(project, approaches=["rag"]).comparison.robustness == compared.robustness
+    (project.documents / "new.md").write_text("# new\n\nThe drum beats 3 times.\n", encoding="utf-8")
+    ingest(project.documents, project=project.root, embedder=project.embedder, tokens=project.tokens)
+    assert compare(project, approaches=["rag"]).comparison.robustness == ()
+
+
+def test_the_energy_of_answers_is_kept_where_it_can_be_read(project, monkeypatch):
+    class Three:
+        """A meter that gains three joules between any two readings."""
+
+        parts, joules = "cpu", 0.0
+
+        def read(self):
+            self.joules += 3.0
+            return self.joules
+
+    monkeypatch.setattr("tunewise.jobs.compare.Metered", lambda ask: Metered(ask, Three()))
+    (standing,) = compare(project, approaches=["rag"]).comparison.standings
+    assert (standing.cost.answer_joules, standing.cost.energy_of) == (3 / 9, "cpu"), "one batch of nine questions"
+    assert last(project).comparison.standings[0].cost == standing.cost

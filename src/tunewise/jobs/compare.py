@@ -18,12 +18,15 @@ from tunewise.answers import Ask, QueryWriter, choose_examples, make_ask
 from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
 from tunewise.comparison import expected_detectable
+from tunewise.costs import far
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
+from tunewise.jobs.beside import beside
+from tunewise.jobs.energy import Metered
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign, leaves_for, masked
-from tunewise.jobs.forgetting import forgetting, known
+from tunewise.jobs.forgetting import forgetting
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.reranking import scoring_model
 from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
@@ -31,17 +34,7 @@ from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
 from tunewise.models.gpu import gpu_peak, reset_gpu_peak
-from tunewise.nouns import (
-    Approach,
-    Comparison,
-    Cost,
-    Question,
-    Reason,
-    Recommendation,
-    Run,
-    Standing,
-    to_json,
-)
+from tunewise.nouns import Approach, Comparison, Cost, Question, Reason, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, find_leaks, load_questions, question_json
 from tunewise.recommendation import recommend
@@ -191,23 +184,10 @@ def _decide(
     project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path,
     left_out: Mapping[str, Reason],
 ) -> CompareResult:
-    comparison = compare_runs(runs, asked, needs=project.needs, train_questions=learned)
-    forgot = {run.approach.name: known(_adapter(project, run)) for run in runs if run.approach.adapter}
-    standings = tuple(replace(s, forgetting=forgot.get(s.approach.name)) for s in comparison.standings)
-    histories = {run.approach.name: _history(project, run.approach.adapter) for run in runs if run.approach.adapter}
-    curves = {name: curve for name, curve in histories.items() if curve}
-    fresh = project_folder(project.root) / "freshness.json"
-    freshness = tuple(read_json(fresh)["approaches"]) if fresh.is_file() else ()
-    comparison = replace(comparison, standings=standings, curves=curves, freshness=freshness)
+    comparison = beside(project, runs, compare_runs(runs, asked, needs=project.needs, train_questions=learned))
     found = recommend(comparison, project.needs)
     found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
     return CompareResult(comparison, found, folder)
-
-
-def _history(project: Project, adapter: str) -> tuple[dict[str, float], ...]:
-    """The learning curve that training left in an adapter's manifest; empty where the adapter is gone."""
-    about = project_folder(project.root) / "adapters" / adapter / "tunewise.json"
-    return tuple(read_json(about).get("history") or ()) if about.is_file() else ()
 
 
 def measured_against(result: CompareResult, baseline: Path, margin: float) -> Against:
@@ -327,7 +307,7 @@ def _measure(
         return load_run(place)
     reset_peak()
     reset_gpu_peak()
-    phase = f"answer {approach.name}"
+    phase, metered = f"answer {approach.name}", None
     progress(phase, 0, len(asked))
     if theirs:
         ask, alone = foreign_ask(project, foreign), ()
@@ -342,10 +322,13 @@ def _measure(
             approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
         )
         alone = _alone(ask, asked) if is_local(approach.model) else ()
+        if not far(approach):
+            ask = metered = Metered(ask)
         del model, retriever, writer
 
     def costs() -> Cost:
-        return replace(cost, alone_seconds=alone, peak_memory_bytes=gpu_peak() or peak_memory())
+        known = replace(cost, alone_seconds=alone, peak_memory_bytes=gpu_peak() or peak_memory())
+        return metered.onto(known) if metered else known
 
     run = evaluate(
         ask,
@@ -397,6 +380,7 @@ def _training_cost(adapter: Path) -> Cost:
     """What the adapter took, and everything that it was trained on top of."""
     links = chain(adapter)
     about = links[-1][1]
+    joules = [link.get("joules") for _, link in links]
     return Cost(
         train_seconds=sum(link["seconds"] for _, link in links),
         train_tokens=sum(link["tokens"] for _, link in links),
@@ -404,4 +388,7 @@ def _training_cost(adapter: Path) -> Cost:
         artefact_bytes=sum(f.stat().st_size for place, _ in links for f in place.glob("*") if f.is_file()),
         train_memory_bytes=max(link["peak_memory_bytes"] for _, link in links),
         labels=len(about["questions"]),
+        # A part of the energy would look like all of it.
+        train_joules=None if None in joules else sum(joules),
+        energy_of=about.get("joules_of", ""),
     )

@@ -22,6 +22,7 @@ from tunewise.answers import choose_examples, make_ask
 from tunewise.comparison import clusters_of
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.evaluation import evaluate, run_folder
+from tunewise.jobs.beside import keep_robustness
 from tunewise.jobs.compare import quiet
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import leaves_for
@@ -97,6 +98,7 @@ def robustness(
     """Measure the approaches that read an index (or those named) on the answerable test questions with gold spans.
 
     `k`: passages in a prompt (default: the approach's own, at least 2). `ConfigMistake` when an approach reads none.
+    What was measured is kept in the project (robustness.json) and shown with a comparison of the same questions.
     """
     named = [project.approach(name) for name in approaches] if approaches else list(project.approaches)
     chosen = [approach for approach in named if approach.index]
@@ -269,7 +271,7 @@ def _measure(
     empty = run("no gold", {c.question.question: without_gold(c, k) for c in contexts}, all_questions)
     follows, keeps, swapped = _counterfactual(contexts, k, seed, run)
     steps = [r / k for r in noise]
-    return Robustness(
+    result = Robustness(
         approach=approach.name, k=k, questions=len(contexts), changed=swapped,
         noise={r: _share(one, all_questions) for r, one in noise.items()},
         noise_slope=_slope([_correct(one) for one in noise.values()], steps, all_questions),
@@ -280,6 +282,8 @@ def _measure(
         rejects=_estimate([float(row.answer.refused) for row in empty.rows], all_questions),
         invents=_estimate([row.scores["wrong"] for row in empty.rows], all_questions),
     )
+    keep_robustness(project, result, all_questions, index=approach.index, adapter=approach.adapter)
+    return result
 
 
 def _run(
