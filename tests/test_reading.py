@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import time
 import zipfile
@@ -364,7 +365,9 @@ def folder(tmp_path: Path) -> Path:
     (root / "broken.pdf").write_bytes(b"%PDF-1.7 cut")
     (root / "slides.pptx").write_bytes(b"PK")
     (root / "LICENSE").write_text("x")
-    for silent in (".secret.md", "returns.md.groups", "tunewise.toml", "~$a.docx", "policies/.hidden/a.md"):
+    # The name of a team, not the file of groups, which is called `.groups.toml`.
+    (root / "team.groups").write_text("x")
+    for silent in (".secret.md", ".groups.toml", "tunewise.toml", "~$a.docx", "policies/.hidden/a.md"):
         (root / silent).write_text("must not be read")
     (tmp_path / "outside.md").write_text("# Outside")
     (root / "link.md").symlink_to(tmp_path / "outside.md")
@@ -382,7 +385,9 @@ def test_a_folder_is_read_and_what_is_not_read_says_why(folder: Path) -> None:
     assert documents[0].headings[0].title == "Returns" and documents[1].language == "zh"
     assert seen == [("read", n, 4) for n in (1, 2, 3, 4)]
     reasons = {item.source: item.reason for item in unread}
-    assert sorted(reasons) == ["LICENSE", "broken.pdf", "link.md", "nothing.md", "pipe.txt", "slides.pptx", "up"]
+    assert sorted(reasons) == [
+        "LICENSE", "broken.pdf", "link.md", "nothing.md", "pipe.txt", "slides.pptx", "team.groups", "up",
+    ]
     assert "damaged" in reasons["broken.pdf"] and str(folder) not in reasons["broken.pdf"]
     assert all(suffix in reasons["LICENSE"] for suffix in SUFFIXES) and "damaged" in reasons["slides.pptx"]
     assert "leaves the folder" in reasons["link.md"] and "leaves the folder" in reasons["up"]
@@ -465,3 +470,89 @@ def test_a_child_that_dies_is_replaced() -> None:
     child.bury()
     child.stop()
     assert child.ask({"path": "well"}) == {"reason": "reading was stopped"}
+
+
+def test_the_clock_of_a_child_gives_back_what_it_is_told() -> None:
+    code = (
+        "import json, sys, time\n"
+        "for line in sys.stdin:\n"
+        "    for given in json.loads(line)['given']:\n"
+        "        time.sleep(0.5)\n"
+        "        print(json.dumps({'goes_on': given}), flush=True)\n"
+        "    time.sleep(0.5)\n"
+        '    print(\'{"done": 1}\', flush=True)\n'
+    )
+    child = Child(1.2, [sys.executable, "-c", code], way_out="make it shorter")
+    assert child.ask({"given": [None, None, None]}) == {"done": 1}
+    assert child.ask({"given": [0.5, 0.5, 0.5]}) == {"done": 1}
+    late = child.ask({"given": [0, 0, 0]})
+    assert "longer than 1.2 seconds" in late["reason"] and late["tip"] == "make it shorter"
+    child.bury()
+
+
+@pytest.mark.parametrize(
+    "hangs",
+    [
+        "time.sleep(600)",
+        # Holds the interpreter, so that no thread of it can look who its parent is: the alarm ends it.
+        pytest.param("re.match('(a+)+$', 'a' * 60 + 'b')", marks=pytest.mark.slow),
+    ],
+)
+def test_a_child_whose_parent_was_killed_ends_itself(hangs: str) -> None:
+    worker = (
+        "import re, time\n"
+        "from tunewise.reading import worker\n"
+        f"worker._DOES['hang'] = lambda request, tell: {hangs}\n"
+        "worker.main()\n"
+    )
+    code = (
+        "import sys, threading, time\n"
+        "from tunewise.reading.child import Child\n"
+        f"child = Child(6, [sys.executable, '-c', {worker!r}])\n"
+        "threading.Thread(target=child.ask, args=({'do': 'hang'},), daemon=True).start()\n"
+        "while child.process is None: time.sleep(0.05)\n"
+        "print(child.process.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        pid = int(parent.stdout.readline())
+        # So that it hangs by then.
+        time.sleep(2)
+        parent.kill()
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends and _runs(pid):
+        time.sleep(0.2)
+    if left := _runs(pid):
+        os.kill(pid, 9)
+    assert not left
+
+
+def _runs(pid: int) -> bool:
+    try:
+        # One that waits to be buried has ended.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_how_long_a_file_may_take_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunewise import reading
+    from tunewise.embeddings import HashEmbedder
+    from tunewise.jobs.ingest import ingest_project
+    from tunewise.project import load_project
+
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "slow.html").write_text("<p>" + "</p><p>".join([ENGLISH] * 30_000))
+    (tmp_path / "tunewise.toml").write_text("[reading]\nseconds_per_file = 1\n")
+    project = load_project(tmp_path, environ={}, user=tmp_path / "absent.toml")
+    asked: list[float] = []
+    read_folder = reading.read_folder
+
+    def watched(*where: object, **how: object) -> object:
+        asked.append(how["seconds_per_file"])
+        return read_folder(*where, **how)
+
+    monkeypatch.setattr(reading, "read_folder", watched, raising=False)
+    with pytest.raises(DataMistake) as caught:
+        ingest_project(project, embedder=HashEmbedder())
+    assert asked == [1] and "--seconds-per-file" in caught.value.faults[0] and "[reading]" in caught.value.faults[0]

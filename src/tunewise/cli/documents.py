@@ -26,7 +26,7 @@ def project_of(**flags: Any) -> Project:
         "model": "project.model", "embedder": "project.embedder", "tokens": "chunks.tokens",
         "mode": "retrieval.mode", "k": "retrieval.k", "budget": "retrieval.budget",
         "seeds": "compare.seeds",
-        "kind": "chunks.kind",
+        "kind": "chunks.kind", "seconds_per_file": "reading.seconds_per_file",
     }
     return load_project(manners.config, flags={keys[name]: value for name, value in flags.items()})
 
@@ -79,6 +79,8 @@ def ingest(
     kind: Annotated[str | None, typer.Option(help="Passages: sections, pages or parents [TUNEWISE_KIND].")] = None,
     again: Annotated[bool, typer.Option("--again", envvar="TUNEWISE_AGAIN",
                                         help="Read every file again, also unchanged ones.")] = False,
+    seconds_per_file: Annotated[float | None, typer.Option(help="What reading one file may take "
+                                                                "[TUNEWISE_SECONDS_PER_FILE].")] = None,
     watch: Annotated[bool, typer.Option("--watch", envvar="TUNEWISE_WATCH",
                                         help="Stay, and follow every change of the folder.")] = False,
 ) -> None:
@@ -90,7 +92,9 @@ def ingest(
     from tunewise.jobs.watch import watch as follow
     from tunewise.jobs.web import save_pages
 
-    project = project_of(documents=folder, embedder=embedder, tokens=tokens, kind=kind)
+    project = project_of(
+        documents=folder, embedder=embedder, tokens=tokens, kind=kind, seconds_per_file=seconds_per_file
+    )
     settings = {"passwords": tuple(password or ()), "again": again}
     if url or again or not watch:
         with progress() as report:

@@ -66,6 +66,7 @@ def ingest(
     embedder: str | Embedder = "minilm",
     tokens: int = 120,
     passwords: Sequence[str] = (),
+    seconds_per_file: float = 28,
     groups: Mapping[str, Sequence[str]] | None = None,
     kind: str = "sections",
     index: str | None = None,
@@ -103,7 +104,8 @@ def ingest(
             ahead.give(map(passage_text, cut[document.id]))
 
         documents, unread = read_folder(
-            folder, passwords=passwords, progress=tell, skip=files.same, arrived=arrived
+            folder, passwords=passwords, seconds_per_file=seconds_per_file, progress=tell, skip=files.same,
+            arrived=arrived,
         )
         # Only now: an upload's groups are written before its file, so they are there for every file that was read.
         rules = replace(rules, assigned=assigned_groups(project))
@@ -174,7 +176,7 @@ def ingest_project(project: Project, **more: Any) -> IngestResult:
     """`ingest` with the settings of a project's tunewise.toml; `more` goes over them."""
     settings = {
         "project": project.root, "embedder": project.embedder, "tokens": project.tokens, "kind": project.chunks,
-        "groups": project.groups, "index": project.index or "",
+        "groups": project.groups, "index": project.index or "", "seconds_per_file": project.seconds_per_file,
     }
     return ingest(project.documents, **(settings | more))
 

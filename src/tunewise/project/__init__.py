@@ -34,6 +34,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("project.model", "model", "smollm2"),
     Setting("project.embedder", "model", "minilm"),
     Setting("project.index", "model", None, user=False),
+    Setting("reading.seconds_per_file", "number", 28, low=1, high=86_400),
     Setting("chunks.tokens", "whole", 120, low=16),
     Setting("chunks.kind", "text", "sections", ("sections", "pages", "parents")),
     Setting("retrieval.mode", "text", Retrieval.__dataclass_fields__["mode"].default, ("hybrid", "dense", "lexical")),
@@ -105,6 +106,8 @@ class Project:
     """After how many days a source counts as stale: globs over document ids, the last match wins."""
     origins: Mapping[str, str] = field(default_factory=dict)
     seeds: int = 1
+    seconds_per_file: float = 28
+    """What reading one file may take; longer ones are left out, with the reason."""
 
     def approach(self, name: str) -> Approach:
         """The approach of that name, of the project or ready-made; `ConfigMistake` with the known names."""
@@ -183,7 +186,7 @@ def load_project(
         chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,
         approaches=approaches, needs=needs, training=training, groups=groups,
         forgetting=project.table("forgetting") if "forgetting" in project.data else None, origins=origins,
-        seeds=values["compare.seeds"],
+        seeds=values["compare.seeds"], seconds_per_file=values["reading.seconds_per_file"],
     )
 
 

@@ -26,13 +26,14 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake, MissingExtra
 from tunewise.nouns import Document
+from tunewise.reading.draft import Tell
 from tunewise.reading.formats import SUFFIXES, read_bytes, unknown_suffix
 from tunewise.store import sha256
 
@@ -56,11 +57,12 @@ def read_file(
     password: str | None = None,
     passwords: Sequence[str] = (),
     notes: list[str] | None = None,
-    tell: Callable[[], None] | None = None,
+    tell: Tell | None = None,
 ) -> Document:
     """Read one file in this process; what could not be read of it is appended to `notes`.
 
-    `id` defaults to the file's name. `tell` is called after each page that had to be recognised (OCR).
+    `id` defaults to the file's name. `tell` is called while slow but honest work goes on:
+    after each page that had to be recognised (OCR), and each one whose tables were found in good time.
     Raises DataMistake with the cause and the way out; MissingExtra for a picture without the extra `ocr`.
     """
     path = Path(path)

@@ -1,5 +1,8 @@
 """One reading process that a hostile file may kill without harm: it is asked by a line of JSON and answers by one.
 
+Its clock: a question may take so many seconds; {"goes_on": …} before the answer gives the clock back some of them, or,
+with null, starts it anew.
+
 Knows nothing about formats; `worker.py` is what runs in the process.
 """
 
@@ -12,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 
@@ -19,9 +23,14 @@ class Child:
     """One reading process, started when first needed and again after each death."""
 
     def __init__(
-        self, seconds: float, command: Sequence[str] = (sys.executable, "-m", "tunewise.reading.worker")
+        self,
+        seconds: float,
+        command: Sequence[str] = (sys.executable, "-m", "tunewise.reading.worker"),
+        way_out: str = "split the file",
     ) -> None:
         self.seconds = seconds
+        self.way_out = way_out
+        """What to do about a file that took too long."""
         self.command = list(command)
         self.process: subprocess.Popen[str] | None = None
         self.stopped = False
@@ -38,9 +47,10 @@ class Child:
             late.set()
             process.kill()
 
-        timer = self._timer(kill)
+        ends = time.monotonic() + self.seconds
+        timer = _timer(ends, kill)
         try:
-            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.write(json.dumps(request | {"seconds": self.seconds}) + "\n")
             process.stdin.flush()
             while True:
                 line = process.stdout.readline()
@@ -48,7 +58,9 @@ class Child:
                 if not answer or "goes_on" not in answer:
                     break
                 timer.cancel()
-                timer = self._timer(kill)
+                given = answer["goes_on"]
+                ends = time.monotonic() + self.seconds if given is None else ends + given
+                timer = _timer(ends, kill)
         except (BrokenPipeError, ValueError):
             answer = None
         finally:
@@ -59,18 +71,9 @@ class Child:
             return answer
         code = self.bury(patience=1.0)
         if late.is_set():
-            return {
-                "reason": f"it took longer than {self.seconds:g} seconds",
-                "tip": "split the file, or allow more time",
-            }
+            return {"reason": f"it took longer than {self.seconds:g} seconds", "tip": self.way_out}
         died = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return {"reason": f"its reader died ({died}): the file is damaged, or made to do harm"}
-
-    def _timer(self, kill: Callable[[], None]) -> threading.Timer:
-        timer = threading.Timer(self.seconds, kill)
-        timer.daemon = True
-        timer.start()
-        return timer
 
     def _started(self) -> subprocess.Popen[str] | None:
         with self.guard:
@@ -111,3 +114,10 @@ class Child:
             self.stopped = True
             if self.process is not None:
                 self.process.kill()
+
+
+def _timer(ends: float, kill: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(max(0.0, ends - time.monotonic()), kill)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tunewise.nouns import Heading, Page
@@ -26,6 +26,10 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """The text with every run of white space as one space."""
     return " ".join(text.split())
+
+
+Tell = Callable[..., None]
+"""Slow but honest work goes on: `tell()` starts the clock of the file anew, `tell(seconds)` gives that much back."""
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from tunewise.reading.web_sources import web_sources
 Progress = Callable[[str, int, int], None]
 _SMALL = 64 << 10
 """Bytes up to which a plain text is read in this process."""
+_MORE_TIME = "split the file, or allow more time: --seconds-per-file, or seconds_per_file below [reading]"
 
 
 def read_folder(
@@ -33,7 +34,7 @@ def read_folder(
     *,
     passwords: Sequence[str] = (),
     processes: int = 0,
-    seconds_per_file: float = 30,
+    seconds_per_file: float = 28,
     progress: Progress | None = None,
     skip: Callable[[str, Path], bool] = lambda name, path: False,
     arrived: Callable[[Document], None] = lambda document: None,
@@ -41,7 +42,8 @@ def read_folder(
     """All documents below `folder`, sorted by id, and what could not be read of it.
 
     `skip(id, path)` leaves files out that need not be read again. `seconds_per_file` counts anew for each page that has
-    to be recognised (OCR). Web pages saved in it have their address as source. `processes` 0 means one for each core.
+    to be recognised (OCR); its default leaves two of half a minute for starting and ending a child. `processes` 0 means
+    one for each core. Web pages saved in the folder have their address as source.
     `arrived` is given each document once it and those before it are read, in an order that depends on the files alone
     (its source may still become a web address). A file of which only some pages could be read is in both lists.
     Raises DataMistake when the folder is absent or holds no file that could be a document.
@@ -98,7 +100,7 @@ def _children(
     for item in files:
         waiting.put(item)
     done: queue.SimpleQueue[tuple[str, dict] | BaseException] = queue.SimpleQueue()
-    children = [Child(seconds) for _ in range(min(workers, len(files)))]
+    children = [Child(seconds, way_out=_MORE_TIME) for _ in range(min(workers, len(files)))]
     threads = [
         threading.Thread(target=_serve, args=(child, waiting, done, passwords), daemon=True) for child in children
     ]
@@ -177,7 +179,7 @@ def _list(root: Path) -> tuple[list[tuple[str, Path]], list[Unread]]:
         folders.sort()
         for name in sorted(files):
             path = Path(where, name)
-            if name.startswith((".", "~$")) or name.endswith(".groups") or name == "tunewise.toml":
+            if name.startswith((".", "~$")) or name == "tunewise.toml":
                 continue
             if reason := _refused(path, home):
                 unread.append(Unread(_id(path, root), reason))

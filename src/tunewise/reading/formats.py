@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from tunewise.errors import DataMistake
-from tunewise.reading.draft import Draft
+from tunewise.reading.draft import Draft, Tell
 
 _KINDS: dict[str, tuple[str, ...]] = {
     "Markdown": (".md", ".markdown"),
@@ -63,7 +63,7 @@ def unknown_suffix(path: PurePath) -> str:
 
 
 def read_bytes(
-    suffix: str, data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None] | None = None, depth: int = 0
+    suffix: str, data: bytes, passwords: Sequence[str] = (), tell: Tell | None = None, depth: int = 0
 ) -> Draft:
     """The bytes of a file whose suffix is one of SUFFIXES → Draft; DataMistake when it cannot be read.
 

@@ -12,12 +12,12 @@ import math
 import re
 import statistics
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.reading.columns import gutter, in_columns
-from tunewise.reading.draft import Block, Draft, assemble, one_line, pipe_table
+from tunewise.reading.draft import Block, Draft, Tell, assemble, one_line, pipe_table
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
 from tunewise.reading.scans import recognise_pages
 
@@ -30,7 +30,7 @@ _FEW = 30
 """Characters of a page with pictures below which it is taken for a scan."""
 
 
-def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Callable[[], None] | None = None) -> Draft:
+def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Tell | None = None) -> Draft:
     """PDF bytes → Draft with page spans; pages that are pictures go through OCR, or are named in its notes.
 
     `tell` is called after each page that took its time. Raises DataMistake when it is damaged, needs a password, or

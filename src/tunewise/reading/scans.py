@@ -6,12 +6,12 @@ Knows how a page becomes a picture and what a recognised line becomes; `ocr.py` 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.reading import ocr
-from tunewise.reading.draft import Draft, assemble, pipe_table
+from tunewise.reading.draft import Draft, Tell, assemble, pipe_table
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
 
 _MOST_PAGES = 500
@@ -19,7 +19,7 @@ _LONG_SIDE = 1800
 """Pixels of the longer side of a page: about 150 for an inch of a letter or A4 page."""
 
 
-def recognise_pages(document: Any, numbers: Sequence[int], tell: Callable[[], None] | None) -> dict[int, list[Line]]:
+def recognise_pages(document: Any, numbers: Sequence[int], tell: Tell | None) -> dict[int, list[Line]]:
     """{page number: lines} of those pages of a pdfium document; empty without the extra `ocr`.
 
     Only the first 500 pages are recognised: one takes seconds.
@@ -43,7 +43,7 @@ def seen_on(page: Any) -> tuple[list[ocr.Seen], float, float]:
     return [one.scaled(1 / scale) for one in ocr.recognise(picture)], width, height
 
 
-def read_picture(data: bytes, tell: Callable[[], None] | None = None) -> Draft:
+def read_picture(data: bytes, tell: Tell | None = None) -> Draft:
     """The bytes of a picture file → Draft, one page for each of its pictures.
 
     Raises MissingExtra without the extra `ocr`; DataMistake when it is damaged, too large, or without text.

@@ -18,7 +18,7 @@ from tunewise.reading.formats import PAGED
 from tunewise.reading.pages import PageBoxes, touched
 
 _SECONDS = 30.0
-_child = Child(_SECONDS)
+_child = Child(_SECONDS, way_out="open the file itself")
 # One question at a time: a line of the child's output belongs to the line before it of its input.
 _turn = threading.Lock()
 atexit.register(_child.bury)

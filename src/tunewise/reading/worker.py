@@ -6,13 +6,20 @@ It may be killed at any time. It knows nothing about folders, and opens nothing 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from tunewise.reading.draft import Tell
 
 MEMORY = 1 << 30
 """Bytes of data of one child. Its address space may be twice as large: libraries and their threads reserve much."""
@@ -25,13 +32,15 @@ def main() -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     _limit()
+    threading.Thread(target=_outlive_nobody, args=(os.getppid(),), daemon=True).start()
 
     from tunewise.errors import TunewiseError
 
     for line in sys.stdin:
         request = json.loads(line)
+        clock = _Clock(channel, request.pop("seconds", 0))
         try:
-            answer = _DOES[request.pop("do")](request, lambda: _tell(channel))
+            answer = _DOES[request.pop("do")](request, clock.tell)
         except TunewiseError as error:
             answer = {"reason": error.message, "tip": error.tip}
         except MemoryError:
@@ -41,6 +50,7 @@ def main() -> None:
             answer = {"reason": "it is nested too deeply"}
         except Exception as error:  # noqa: BLE001 - a library's surprise costs one file and is told in its own words
             answer = {"reason": f"its reader failed: {type(error).__name__}: {str(error)[:200]}"}
+        clock.stop()
         _say(channel, answer)
         if answer.get("last"):
             return
@@ -51,12 +61,42 @@ def _say(channel: TextIO, answer: dict[str, Any]) -> None:
     channel.flush()
 
 
-def _tell(channel: TextIO) -> None:
-    """Slow but honest work goes on: the clock of this file starts anew."""
-    _say(channel, {"goes_on": True})
+def _outlive_nobody(parent: int) -> None:
+    """End this process when its parent is gone: nobody else would end one that hangs."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
-def _read(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
+class _Clock:
+    """How long a request may take. The parent holds it to that; this is for a parent that is gone.
+
+    An alarm of the system, because what hangs inside of a library may keep every thread of Python waiting.
+    """
+
+    def __init__(self, channel: TextIO, seconds: float) -> None:
+        self.channel, self.seconds = channel, seconds
+        self.ends = time.monotonic() + seconds
+        self._set()
+
+    def _set(self) -> None:
+        # Behind the parent, who says why. Some systems know no alarm; there the thread above must do.
+        if self.seconds:
+            with contextlib.suppress(AttributeError, OSError):
+                signal.setitimer(signal.ITIMER_REAL, max(1.0, self.ends - time.monotonic() + 5))
+
+    def tell(self, seconds: float | None = None) -> None:
+        """Slow but honest work goes on: give its clock back these seconds, or start it anew."""
+        self.ends = time.monotonic() + self.seconds if seconds is None else self.ends + seconds
+        self._set()
+        _say(self.channel, {"goes_on": seconds})
+
+    def stop(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _read(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """{"path", "id", "passwords"} → {"document", "notes"}."""
     from tunewise.nouns import to_json
     from tunewise.reading import read_file
@@ -66,7 +106,7 @@ def _read(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     return {"document": to_json(document), "notes": notes}
 
 
-def _boxes(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
+def _boxes(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """{"path", "spans": [PageSpan], "password"} → {"pages": [PageBoxes]}."""
     from tunewise.nouns import to_json
     from tunewise.reading.pages import PageSpan, boxes_of
@@ -75,7 +115,7 @@ def _boxes(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     return {"pages": to_json(boxes_of(Path(request["path"]), spans, request["password"]))}
 
 
-def _png(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
+def _png(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """{"path", "page", "scale", "password"} → {"png": base64}."""
     from tunewise.reading.pages import png_of
 
@@ -83,7 +123,7 @@ def _png(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     return {"png": base64.b64encode(picture).decode()}
 
 
-def _fetch(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
+def _fetch(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """{"url", "private"} → {"url", "data": hexadecimal, "suffix"}: the one deed that opens a connection."""
     from tunewise.reading.address import fetch
 
@@ -91,7 +131,7 @@ def _fetch(request: dict[str, Any], tell: Callable[[], None]) -> dict[str, Any]:
     return {"url": page.url, "data": page.data.hex(), "suffix": page.suffix}
 
 
-_Deed = Callable[[dict[str, Any], Callable[[], None]], dict[str, Any]]
+_Deed = Callable[[dict[str, Any], "Tell"], dict[str, Any]]
 _DOES: dict[str, _Deed] = {"read": _read, "boxes": _boxes, "png": _png, "fetch": _fetch}
 
 
