@@ -17,7 +17,7 @@ from sample_documents import make
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import ConfigMistake, Damaged, DataMistake, DiskFull, Failed
-from tunewise.index import Index, access, build, generation, lexical, stored_bytes
+from tunewise.index import Index, access, build, generation, lexical, place, stored_bytes
 from tunewise.index.vectors import VectorCache
 from tunewise.store import lock
 
@@ -445,7 +445,7 @@ def test_an_index_under_a_uri(catalog: Catalog, folder: Path, tmp_path: Path) ->
     """The same code as on object storage, with the local disk behind the URI."""
     uri = (tmp_path / "bucket").as_uri()
     old = build(catalog, folder, embedder=HashEmbedder(), uri=uri)
-    lying = [file.stat().st_size for file in (tmp_path / "bucket").rglob("*") if file.is_file()]
+    lying = [file.stat().st_size for file in (tmp_path / "bucket" / old.id).rglob("*") if file.is_file()]
     assert stored_bytes(folder, old.id) == sum(lying) > 0
     assert not [path for path in folder.iterdir() if path.is_dir()]
     assert lexical_texts(Index(catalog, folder), "batteries") == ["The AX-200/C runs on batteries."]
@@ -458,7 +458,8 @@ def test_an_index_under_a_uri(catalog: Catalog, folder: Path, tmp_path: Path) ->
         catalog.put(*make("models.md", "Models", f"Version {number}."))
         built = build(catalog, folder, embedder=HashEmbedder())
     kept = sorted(path.name for path in (tmp_path / "bucket").iterdir())
-    assert len(kept) == 3 and old.id not in kept and built.id in kept and "of somebody else" in kept
+    assert len(kept) == 4 and old.id not in kept and built.id in kept
+    assert "of somebody else" in kept and "tunewise-owner.json" in kept
     table = next(path for path in (tmp_path / "bucket" / built.id).rglob("*.lance") if path.is_file())
     whole = table.read_bytes()
     table.write_bytes(whole[:-1])
@@ -469,5 +470,76 @@ def test_an_index_under_a_uri(catalog: Catalog, folder: Path, tmp_path: Path) ->
         Index(catalog, folder, deep=True)
     assert build(catalog, folder, embedder=HashEmbedder(), uri="").id == built.id
     assert (folder / built.id).is_dir()
+    # What lay under the URI is not left behind there.
+    assert [path.name for path in (tmp_path / "bucket").iterdir()] == ["of somebody else"]
     with pytest.raises(ConfigMistake, match="cannot lie under"):
         build(catalog, folder, embedder=HashEmbedder(), uri="nonsense://bucket")
+
+
+def test_two_projects_under_one_uri_do_not_erase_each_other(catalog: Catalog, folder: Path, tmp_path: Path) -> None:
+    uri = (tmp_path / "bucket").as_uri()
+    ours = build(catalog, folder, embedder=HashEmbedder(), uri=uri)
+    with Catalog(f"sqlite:///{tmp_path / 'other.sqlite'}") as other:
+        other.put(*make("b.md", "Another project's page."))
+        for _ in range(2):
+            with pytest.raises(ConfigMistake, match="another project keeps its index") as caught:
+                build(other, tmp_path / "other", embedder=HashEmbedder(), uri=f"{uri}/")
+            assert f"{uri}/NAME" in caught.value.tip
+        # Nothing of it was written, and it goes on in a place of its own.
+        theirs = build(other, tmp_path / "other", embedder=HashEmbedder(), uri=f"{uri}/b")
+        assert lexical_texts(Index(other, tmp_path / "other"), "page") == ["Another project's page."]
+    assert lexical_texts(Index(catalog, folder), "batteries") == ["The AX-200/C runs on batteries."]
+    assert build(catalog, folder, embedder=Counting(), uri=uri) == ours
+    # A project that was moved is the same one.
+    moved = folder.rename(tmp_path / "moved")
+    catalog.put(*make("models.md", "Models", "The AX-300 runs on steam."))
+    build(catalog, moved, embedder=HashEmbedder(), uri=uri)
+    assert lexical_texts(Index(catalog, moved), "steam") == ["The AX-300 runs on steam."]
+    assert (tmp_path / "bucket" / "b" / theirs.id).is_dir()
+
+
+def test_a_place_with_an_index_that_nobody_marked_is_somebody_elses(
+    catalog: Catalog, folder: Path, tmp_path: Path
+) -> None:
+    uri = (tmp_path / "bucket").as_uri()
+    build(catalog, folder, embedder=HashEmbedder(), uri=uri)
+    (tmp_path / "bucket" / "tunewise-owner.json").unlink()
+    # Ours from before there were marks: it is marked now.
+    build(catalog, folder, embedder=HashEmbedder(), uri=uri)
+    (tmp_path / "bucket" / "tunewise-owner.json").unlink()
+    with Catalog(f"sqlite:///{tmp_path / 'other.sqlite'}") as other:
+        other.put(*make("b.md", "Another project's page."))
+        with pytest.raises(ConfigMistake, match="another project"):
+            build(other, tmp_path / "other", embedder=HashEmbedder(), uri=uri)
+    (tmp_path / "bucket" / "tunewise-owner.json").write_text("broken")
+    with pytest.raises(ConfigMistake, match="another project"):
+        build(catalog, folder, embedder=HashEmbedder())
+
+
+def test_an_erasure_reaches_the_place_before(catalog: Catalog, folder: Path, tmp_path: Path) -> None:
+    buckets = [tmp_path / "one", tmp_path / "two"]
+    build(catalog, folder, embedder=HashEmbedder(), uri=buckets[0].as_uri())
+    away = buckets[0].rename(tmp_path / "away")
+    buckets[0].write_text("not to be reached", encoding="utf-8")
+    build(catalog, folder, embedder=HashEmbedder(), uri=buckets[1].as_uri())
+    assert place.unreached(folder) == [buckets[0].as_uri()]
+    buckets[0].unlink()
+    away.rename(buckets[0])
+    catalog.remove("pay.md")
+    build(catalog, folder, embedder=HashEmbedder())
+    assert place.unreached(folder) == [] and list(buckets[0].iterdir()) == []
+
+
+def test_a_rollback_is_kept_and_not_what_was_rolled_back(catalog: Catalog, folder: Path) -> None:
+    built = []
+    for number in range(2):
+        catalog.put(*make("models.md", "Models", f"Version {number}."))
+        built.append(build(catalog, folder, embedder=HashEmbedder()).id)
+    catalog.switch(built[0])
+    catalog.put(*make("models.md", "Models", "Version 2."))
+    built.append(build(catalog, folder, embedder=HashEmbedder()).id)
+    assert [one.id for one in catalog.generations()] == [built[0], built[2]]
+    # Nothing has changed since: it is still the one that answered before.
+    build(catalog, folder, embedder=HashEmbedder())
+    assert [one.id for one in catalog.generations()] == [built[0], built[2]]
+    assert lexical_texts(Index(catalog, folder, built[0]), "version") == ["Version 0."]

@@ -20,13 +20,13 @@ from tunewise.chunks import KINDS, PARENT, chunk, count_words
 from tunewise.cli.app import run
 from tunewise.embeddings import HashEmbedder
 from tunewise.errors import Damaged, DataMistake
-from tunewise.index import Index
+from tunewise.index import Index, lexical
 from tunewise.jobs import ingest as ingest_job
 from tunewise.jobs.ages import age
 from tunewise.jobs.check import check
 from tunewise.jobs.groups import AccessRules
 from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, ingest_project, open_catalog
-from tunewise.jobs.search import search
+from tunewise.jobs.search import generations, search, switch
 from tunewise.jobs.watch import watch
 from tunewise.nouns import Page, Retrieval
 from tunewise.project import Project, load_project
@@ -260,6 +260,31 @@ def test_check_finds_nothing_in_what_is_whole(root: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert run(["index", "check", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["faults"] == [fault]
+
+
+def test_a_rollback_goes_to_nothing_that_cannot_answer(root: Path) -> None:
+    bring(root)
+    write(root, "new.md", "# New\n\nDrivers wear vests.\n")
+    bring(root)
+    current, kept = generations(load(root))
+    file = next(path for path in (indexes_folder(root) / kept[0].id).rglob("*.lance") if path.is_file())
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(Damaged, match="not what was built"):
+        switch(load(root), kept[0].id)
+    file.write_bytes(whole)
+    with open_catalog(root) as catalog, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HashEmbedder, "fingerprint", "0" * 64)
+        with pytest.raises(DataMistake, match="built with the embedder 'hash'"):
+            switch(load(root), kept[0].id)
+        patch.undo()
+        patch.setattr(lexical, "FINGERPRINT", "0" * 64)
+        with pytest.raises(Damaged, match="another tokenizer"):
+            switch(load(root), kept[0].id)
+        patch.undo()
+        assert catalog.current().id == current
+        switch(load(root), kept[0].id)
+        assert catalog.current().id == kept[0].id
 
 
 @pytest.mark.parametrize("statement", [

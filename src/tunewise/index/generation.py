@@ -55,12 +55,15 @@ def build(
 
     Only texts without a vector in the cache (`cache`, default: in `folder`) are embedded; an unchanged catalog returns
     its generation at once. The generation before stays for a rollback unless it holds a removed document.
-    `DataMistake` when the catalog is empty; `Failed` when another process builds.
+    `DataMistake` when the catalog is empty; `Failed` when another process builds; `ConfigMistake` when an index of
+    another project lies under the URI.
     """
     folder = Path(folder)
     with lock(folder / "writer.lock"):
         if uri is not None:
             place.settle(folder, uri)
+        # Before hours of embedding, not after them.
+        place.claim(folder)
         chunks = list(catalog.chunks())
         if not chunks:
             raise DataMistake("there is nothing to index: the catalog holds no passages", tip="tunewise ingest FOLDER")
@@ -239,13 +242,15 @@ def _is_sound(folder: Path, generation: Generation) -> bool:
 
 
 def _drop_old(catalog: Catalog, folder: Path, current: Generation, forget: Callable[[], None]) -> None:
-    """Keep the current generation and the one before it; erase the rest, and what killed builds left.
+    """Keep the current generation and the one that answered before it; erase the rest, and what killed builds left.
 
-    `forget` is called when passages of a removed document go with them.
+    That is not always the newest of the others: after a rollback the newest is the one that was found bad. `forget` is
+    called when passages of a removed document go with them.
     """
     others = [one for one in catalog.generations() if one.id != current.id]
     whole = [one.id for one in others if catalog.is_whole(one.id)]
-    before = whole[-1:]
+    last = catalog.previous()
+    before = [last] if last in whole else whole[-1:]
     if len(whole) < len(others):
         # Texts can be guessed from their vectors. First, so that a kill in between lets it be done again.
         forget()

@@ -2,6 +2,9 @@
 
 A generation is built and hashed on the local disk either way, and then published whole. Knows nothing about what is in
 the files. Credentials and endpoints are those of the environment, as the clouds' own tools read them.
+
+A place under a URI carries the mark of the project that writes there: who writes erases what they do not keep, and two
+projects would erase each other. Reading asks for no mark, so a copy of a project finds what it was copied with.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -19,22 +23,97 @@ from tunewise.store import read_json, sha256, sync_folder, write_json
 
 MANIFEST = "manifest.json"
 _LOCATION = "location.json"
+_MARK = "tunewise-owner.json"
 _BLOCK = 1 << 20
 
 
 def location(folder: Path) -> str:
     """The URI under which the generations of `folder` lie; "" when they lie in the folder itself."""
+    return _kept(folder)["uri"]
+
+
+def unreached(folder: Path) -> list[str]:
+    """Places of earlier settings that could not be emptied yet: what was erased may still lie there."""
+    return _kept(folder)["left"]
+
+
+def _kept(folder: Path) -> dict[str, Any]:
     file = Path(folder) / _LOCATION
-    return read_json(file)["uri"] if file.is_file() else ""
+    return {"uri": "", "owner": "", "left": []} | (read_json(file) if file.is_file() else {})
 
 
 def settle(folder: Path, uri: str) -> None:
-    """Let generations lie under a URI from now on ("": in the folder); `ConfigMistake` when it cannot be reached."""
-    if uri == location(folder):
+    """Let generations lie under a URI from now on ("": in the folder); what lies elsewhere goes with `erase_all_but`.
+
+    `ConfigMistake` when it cannot be reached, or when another project's index lies there.
+    """
+    uri = uri.rstrip("/")
+    kept = _kept(folder)
+    if uri == kept["uri"]:
         return
     if uri:
         _files(uri)
-    write_json(Path(folder) / _LOCATION, {"uri": uri.rstrip("/")})
+        # Before the mark: a kill in between must not make the mark a stranger's.
+        kept["owner"] = kept["owner"] or secrets.token_hex(16)
+        write_json(Path(folder) / _LOCATION, kept)
+        _mark(uri, kept["owner"], new=True)
+    left = [one for one in dict.fromkeys([*kept["left"], kept["uri"]]) if one not in ("", uri)]
+    write_json(Path(folder) / _LOCATION, {**kept, "uri": uri, "left": left})
+
+
+def claim(folder: Path) -> None:
+    """Make sure that this project may write where its index lies; `ConfigMistake` when another one does."""
+    kept = _kept(folder)
+    if not kept["uri"]:
+        return
+    if not kept["owner"]:
+        # Settled before there were marks.
+        kept["owner"] = secrets.token_hex(16)
+        write_json(Path(folder) / _LOCATION, kept)
+    _mark(kept["uri"], kept["owner"], new=False)
+
+
+def _mark(uri: str, owner: str, *, new: bool) -> None:
+    """Leave the owner's mark under a URI; `new`: nothing of the owner's lies there yet."""
+    remote, root = _files(uri)
+    try:
+        found = _marked(remote, root)
+        if found == owner:
+            return
+        if found is not None or (new and _generations(remote, root)):
+            raise ConfigMistake(
+                f"another project keeps its index under {uri}: writing there would erase it",
+                tip=f'a place for each project, as in index = "{uri}/NAME"; if that project is no more, or was this '
+                    f"one before its .tunewise was deleted, delete what lies there, {_MARK} included",
+            )
+        remote.create_dir(root, recursive=True)
+        with remote.open_output_stream(f"{root}/{_MARK}") as stream:
+            stream.write(json.dumps({"owner": owner}).encode())
+    except OSError as error:
+        raise Failed(f"the index cannot be written to {uri}: {error}", tip="check its credentials") from error
+
+
+def _marked(remote: Any, root: str) -> str | None:
+    """Whose place this is; None when nobody's, "" when its mark cannot be understood."""
+    from pyarrow import fs
+
+    if remote.get_file_info(f"{root}/{_MARK}").type != fs.FileType.File:
+        return None
+    with remote.open_input_stream(f"{root}/{_MARK}") as stream:
+        try:
+            return str(json.loads(stream.read())["owner"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+
+def _generations(remote: Any, root: str) -> list[Any]:
+    """What has a generation's name under a place: a bucket may hold other things."""
+    from pyarrow import fs
+
+    return [
+        info for info in remote.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        if re.fullmatch(r"[0-9a-f]{16}", info.base_name) and info.type == fs.FileType.Directory
+    ]
 
 
 def address(folder: Path, id: str) -> str:
@@ -100,21 +179,41 @@ def stored_bytes(folder: Path, id: str) -> int:
 
 
 def erase_all_but(folder: Path, keep: Collection[str]) -> None:
-    """Erase every generation that is not in `keep`, here and under the URI, and what killed builds left."""
+    """Erase every generation that is not in `keep`, here and under the URI, and what killed builds left.
+
+    Earlier places are emptied; one that cannot be stays among the `unreached`. `ConfigMistake` when another project
+    has taken the present one.
+    """
+    kept = _kept(folder)
     for path in Path(folder).iterdir():
-        if path.is_dir() and (path.name not in keep or location(folder)):
+        if path.is_dir() and (path.name not in keep or kept["uri"]):
             shutil.rmtree(path)
     # What was erased must not come back with a power loss.
     sync_folder(Path(folder))
-    if uri := location(folder):
-        from pyarrow import fs
-
-        remote, root = _files(uri)
-        for info in remote.get_file_info(fs.FileSelector(root, allow_not_found=True)):
-            # Only what has a generation's name: the bucket may hold other things.
-            ours = re.fullmatch(r"[0-9a-f]{16}", info.base_name) and info.type == fs.FileType.Directory
-            if ours and info.base_name not in keep:
+    if kept["uri"]:
+        claim(folder)
+        remote, root = _files(kept["uri"])
+        for info in _generations(remote, root):
+            if info.base_name not in keep:
                 remote.delete_dir(info.path)
+    if kept["left"]:
+        left = [uri for uri in kept["left"] if not _emptied(uri, kept["owner"])]
+        write_json(Path(folder) / _LOCATION, {**_kept(folder), "left": left})
+
+
+def _emptied(uri: str, owner: str) -> bool:
+    """Take everything of ours out of a place; whether nothing of ours is left there."""
+    try:
+        remote, root = _files(uri)
+        if (found := _marked(remote, root)) not in (None, owner):
+            return False
+        for info in _generations(remote, root):
+            remote.delete_dir(info.path)
+        if found is not None:
+            remote.delete_file(f"{root}/{_MARK}")
+    except (OSError, ConfigMistake):
+        return False
+    return True
 
 
 class _Local:

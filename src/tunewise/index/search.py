@@ -43,8 +43,11 @@ class Index:
         kept = {one.id: one for one in catalog.generations()}
         found = catalog.current() if generation is None else kept.get(generation)
         if found is None:
-            what = "no index yet" if generation is None else f"no index generation {generation!r}"
-            raise DataMistake(f"there is {what}", tip="tunewise ingest FOLDER")
+            if generation is None:
+                raise DataMistake("there is no index yet", tip="tunewise ingest FOLDER")
+            raise DataMistake(
+                f"there is no index generation {generation!r}", tip=f"kept are: {', '.join(kept) or 'none'}"
+            )
         if found.lexical != lexical.FINGERPRINT:
             raise Damaged(
                 f"the index generation {found.id} was built with another tokenizer",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from tunewise.catalog import Catalog, Generation
 from tunewise.errors import DataMistake
-from tunewise.jobs.ingest import open_catalog
+from tunewise.jobs.ingest import indexes_folder, open_catalog
 from tunewise.jobs.watermark import leave
 from tunewise.nouns import Hit
-from tunewise.store import project_folder
+from tunewise.store import lock, project_folder
 
 if TYPE_CHECKING:
     from tunewise.project import Project
@@ -72,7 +72,23 @@ def generations(project: Project) -> tuple[str | None, list[Generation]]:
 
 
 def switch(project: Project, generation: str) -> None:
-    """Make a generation the current one: every answer reads it from now on."""
-    with ingested(project.root) as catalog:
+    """Make a generation the current one: every answer reads it from now on.
+
+    Nothing is switched unless its files are what was built, and unless the project's embedder and tokenizer are those
+    that it was built with: `Damaged`, `DataMistake`; `Failed` while an ingest runs, which would switch back.
+    """
+    from tunewise.embeddings import load_embedder
+    from tunewise.index import Index
+
+    home = project_folder(project.root)
+    with lock(home / "ingest.lock"), ingested(project.root) as catalog:
+        index = Index(catalog, indexes_folder(project.root), generation, deep=True)
+        model, built = load_embedder(project.embedder, cache=home / "cache"), index.generation.embedder
+        if model.fingerprint != index.embedder_fingerprint:
+            raise DataMistake(
+                f"generation {generation} was built with the embedder {built!r}, not with {model.name!r}: "
+                "no question could be compared with it",
+                tip=f'embedder = "{built}" under [project] in tunewise.toml, then run the same command',
+            )
         catalog.switch(generation)
-        leave(catalog, project_folder(project.root))
+        leave(catalog, home)
