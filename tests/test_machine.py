@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tunewise.costs import bill
 from tunewise.jobs.energy import Metered
 from tunewise.machine import Meter, counters
-from tunewise.nouns import Answer, Cost, Question
+from tunewise.nouns import Answer, Approach, Cost, Needs, Question, Row
 
 
 def zone(folder: Path, place: str, name: str, joules: float, *, most: float = 1000.0) -> None:
@@ -72,3 +74,16 @@ def test_answers_are_charged_for_themselves_alone(powercap: Path) -> None:
     silent = Metered(ask, Meter(powercap / "none"))
     silent([Question("a", "?")])
     assert silent.onto(Cost()) == Cost()
+
+
+def test_energy_costs_something_only_where_a_kilowatt_hour_has_a_price() -> None:
+    tuned = Approach("sft", "m", recipe="sft")
+    cost = Cost(train_seconds=3600, train_joules=7.2e6, answer_joules=360.0, energy_of="cpu")
+    rows = [Row("q", Answer("q", "a", seconds=36.0), {})]
+    needs = Needs(price_cpu_hour=1.0, price_label=0.0, updates_per_month=1, months=1, answers_per_month=100)
+    free, priced = bill(tuned, cost, rows, needs), bill(tuned, cost, rows, replace(needs, price_kwh=0.5))
+    assert (free.set_up, free.per_answer, free.per_update) == (1.0, 0.01, 1.0)
+    assert priced.set_up == priced.per_update == pytest.approx(2.0), "two kilowatt-hours for training, each time"
+    assert priced.per_answer == pytest.approx(0.01 + 0.5e-4)
+    far = replace(tuned, recipe=None, endpoint="https://example.org/v1", price=0.002)
+    assert bill(far, replace(cost, answer_joules=None), rows, replace(needs, price_kwh=9.0)).per_answer == 0.002

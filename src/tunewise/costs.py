@@ -12,6 +12,8 @@ import numpy as np
 
 from tunewise.nouns import Approach, Assembly, Bill, Cost, Needs, Row
 
+JOULES_PER_KWH = 3.6e6
+
 
 def update_seconds(approach: Approach, cost: Cost) -> float | None:
     """Machine seconds until one changed fact is in the answers; None where nobody measured them.
@@ -37,22 +39,26 @@ def bill(approach: Approach, cost: Cost, rows: Sequence[Row], needs: Needs) -> B
     """What the needs' months cost, part by part, from the measured rows.
 
     An answer is charged by its seconds of machine time; behind an endpoint by its tokens, where the user gave a price
-    for them; by its `price` where there is one.
+    for them; by its `price` where there is one. Energy that was read is charged on top where it has a price.
     """
-    hour = needs.price_cpu_hour / 3600
+    hour, joule = needs.price_cpu_hour / 3600, needs.price_kwh / JOULES_PER_KWH
+    trained = (cost.train_joules or 0.0) * joule
     update = update_seconds(approach, cost)
-    each = _money_per_answer(approach, rows, needs)
+    # What is trained again takes the energy again; what is ingested takes what nobody has read.
+    each_update = None if update is None else update * hour + (trained if update and not approach.index else 0.0)
+    each = _money_per_answer(approach, rows, needs, (cost.answer_joules or 0.0) * joule)
     rate = each * needs.months
     return Bill(
-        approach.name, labels=cost.labels * needs.price_label, set_up=(cost.train_seconds + cost.index_seconds) * hour,
-        updates=needs.updates_per_month * needs.months * (update or 0.0) * hour,
+        approach.name, labels=cost.labels * needs.price_label,
+        set_up=(cost.train_seconds + cost.index_seconds) * hour + trained,
+        updates=needs.updates_per_month * needs.months * (each_update or 0.0),
         # Nothing times infinity is not a number; no answers cost nothing, whatever one would.
         answers=rate * needs.answers_per_month if needs.answers_per_month else 0.0, rate=rate,
-        per_update=None if update is None else update * hour, per_answer=each,
+        per_update=each_update, per_answer=each,
     )
 
 
-def _money_per_answer(approach: Approach, rows: Sequence[Row], needs: Needs) -> float:
+def _money_per_answer(approach: Approach, rows: Sequence[Row], needs: Needs, energy: float) -> float:
     fine = [row.answer for row in rows if row.answer.error is None]
     if rows and not fine:
         # Nobody knows what an answer costs that never came.
@@ -66,7 +72,7 @@ def _money_per_answer(approach: Approach, rows: Sequence[Row], needs: Needs) -> 
     if far(approach) and (needs.price_tokens_in or needs.price_tokens_out):
         bought = [a.tokens_in * needs.price_tokens_in + a.tokens_out * needs.price_tokens_out for a in fine]
         return float(np.mean(bought)) / 1e6 if bought else 0.0
-    return seconds / 3600 * needs.price_cpu_hour
+    return seconds / 3600 * needs.price_cpu_hour + energy
 
 
 def assembly(approach: Approach, cost: Cost) -> Assembly:

@@ -17,7 +17,8 @@ class Needs:
     most that the accuracy on general questions may fall by tuning, gains counted against losses. Without
     `data_may_leave` no question and no passage goes to an address that is not this machine. Prices of tokens are for a
     million; an approach behind an endpoint is charged by them where one of the two is given, else by the hour as
-    everybody is.
+    everybody is. `price_kwh` comes on top of the hour, where the energy could be read: leave it at 0 where the price of
+    the hour holds it already.
     """
 
     margin: float = 0.02
@@ -36,6 +37,7 @@ class Needs:
     price_label: float = 0.5
     price_tokens_in: float = 0.0
     price_tokens_out: float = 0.0
+    price_kwh: float = 0.0
     weight_facts: float = 1.0
     weight_form: float = 1.0
     weight_terms: float = 1.0
