@@ -6,6 +6,7 @@ Every folder is checked before it is worn: finished, of this base, undamaged, an
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,18 @@ def check(adapter: Path, base: str) -> list[tuple[Path, dict[str, Any]]]:
 def load_worn(base: Path, adapter: Path | None, *, dtype: Any, **more: Any) -> Any:
     """The base's weights with an adapter and its parents on them; one with virtual tokens comes as a PeftModel.
 
-    `more` goes to transformers' `from_pretrained`.
+    `more` goes to transformers' `from_pretrained`. With a `quantization_config` in it the adapters are merged first,
+    and the sum is quantised: few bits would swallow most of what is added to them, and answering merges unquantised.
     """
     transformers = need("transformers", feature="a local model", extra="local")
     links = chain(adapter) if adapter is not None else []
     whole = [place for place, about in links if about.get("method", "lora") == "full"]
+    if "quantization_config" in more and links and links[-1][0] not in whole:
+        with tempfile.TemporaryDirectory(prefix="tunewise-merged-") as scratch:
+            load_worn(base, adapter, dtype=dtype).save_pretrained(scratch)
+            return transformers.AutoModelForCausalLM.from_pretrained(
+                scratch, dtype=dtype, trust_remote_code=False, use_safetensors=True, **more
+            )
     model = transformers.AutoModelForCausalLM.from_pretrained(
         whole[-1] if whole else base, dtype=dtype, trust_remote_code=False, use_safetensors=True, **more
     )

@@ -1,4 +1,7 @@
-"""How much of a GPU's memory was taken. torch is not imported for it: where nothing has loaded it, no GPU was used."""
+"""How much of a GPU's memory was taken, giving it back, and whether memory ran out, there or on this machine.
+
+torch is not imported for it: where nothing has loaded it, no GPU was used.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,26 @@ def gpu_peak() -> int:
     """The most bytes that tensors took on all GPUs together since `reset_gpu_peak`; 0 where no GPU is used."""
     cuda = _cuda()
     return sum(cuda.max_memory_allocated(device) for device in range(cuda.device_count())) if cuda is not None else 0
+
+
+def release() -> None:
+    """Give back the GPU memory that torch keeps for later, so that another process can have it.
+
+    Models must have been let go (and collected) before: what is in use stays.
+    """
+    if (cuda := _cuda()) is not None:
+        cuda.empty_cache()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on this machine.
+
+    torch has a class for it on GPUs; on a CPU it raises a RuntimeError that tells it in words only.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = ("not enough memory", "can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(one in str(error) for one in words)
 
 
 def _cuda() -> Any:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tunewise.models.local import LocalModel
 
 _TOGETHER = 16
+WINDOW = 1024
+"""Tokens of general text that are scored at once: nearly all paragraphs are shorter, and are read whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,42 @@ def choices_made(
 
 
 def negative_log_likelihoods(model: LocalModel, texts: Sequence[str]) -> list[tuple[float, int]]:
-    """(nats, tokens) of each text, every token but the first predicted from those before it."""
-    pairs = []
-    for text in texts:
+    """(nats, tokens) of each text, every token but the first predicted from those before it.
+
+    A text that is longer than `WINDOW` tokens, or than the model reads, is cut into windows of which each sees the half
+    window before it.
+    """
+    window = _window(model)
+    pairs, owners = [], []
+    short = 0
+    for number, text in enumerate(texts):
         ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
-        pairs.append((ids[:1], ids[1:]))
-    if short := sum(not ids for _, ids in pairs):
+        short += len(ids) < 2
+        for pair in _windows(ids, window):
+            pairs.append(pair)
+            owners.append(number)
+    if short:
         raise DataMistake(f"{short} general text(s) are shorter than two tokens")
-    return [(-nats, len(ids)) for nats, (_, ids) in zip(log_likelihoods(model, pairs), pairs, strict=True)]
+    found = [(0.0, 0)] * len(texts)
+    for nats, (_, said), number in zip(log_likelihoods(model, pairs), pairs, owners, strict=True):
+        found[number] = (found[number][0] - nats, found[number][1] + len(said))
+    return found
+
+
+def _window(model: LocalModel) -> int:
+    """Tokens of a text that are read at once: `WINDOW`, or what the model has room for beside its virtual tokens."""
+    config = model.model.config.get_text_config(decoder=True)
+    longest = getattr(config, "max_position_embeddings", None) or WINDOW
+    virtual = model.model.active_peft_config.num_virtual_tokens if hasattr(model.model, "prompt_encoder") else 0
+    return max(2, min(WINDOW, longest - virtual))
+
+
+def _windows(ids: list[int], window: int) -> list[tuple[list[int], list[int]]]:
+    """(tokens seen, tokens predicted from them and from each other): each token but the first is predicted once."""
+    pairs, done = [(ids[:1], ids[1:window])], window
+    half = window // 2
+    while done < len(ids):
+        end = min(len(ids), done + window - half)
+        pairs.append((ids[done - half : done], ids[done:end]))
+        done = end
+    return pairs

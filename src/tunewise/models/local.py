@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
 from tunewise.errors import ModelMistake, need
 from tunewise.models import Generated, Marginal, chains
 from tunewise.models.bundled import GGUF_SHA256, smollm2
+from tunewise.models.gpu import out_of_memory
 from tunewise.nouns import Decoding
 from tunewise.store import fingerprint, sha256
 
@@ -26,13 +28,26 @@ SHARED = 64
 differ where two tokens are level within rounding, as they do between batches of other sizes."""
 
 
+WEIGHTS_AND_TOKENIZER = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+"""What is fetched of a model of the hub; pickled weights, other engines' files and pictures are not."""
+NOT_FETCHED = ("consolidated*", "original/*", "onnx/*", "openvino/*", "coreml/*")
+"""The same weights once more, in other layouts."""
+
+
+def device() -> str:
+    """Where this machine's local models compute: "cuda" or "cpu"."""
+    torch = need("torch", feature="a local model", extra="local")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def precision() -> tuple[str, str]:
     """The dtype for this machine's local models and the reason for it."""
     torch = need("torch", feature="a local model", extra="local")
-    if torch.cuda.is_available():
+    if device() == "cuda":
+        # A GPU that only emulates bfloat16 is many times slower in it than in float16.
         return (
             ("bfloat16", "the GPU computes in it")
-            if torch.cuda.is_bf16_supported()
+            if torch.cuda.is_bf16_supported(including_emulation=False)
             else ("float16", "the GPU has no bfloat16")
         )
     try:
@@ -64,7 +79,7 @@ def resolve(name: str, *, cache: Path | None = None) -> Path:
     try:
         return Path(
             hub.snapshot_download(
-                name, local_files_only=offline, ignore_patterns=["*.bin", "*.pt", "*.gguf", "*.onnx", "*.h5"]
+                name, local_files_only=offline, allow_patterns=[*WEIGHTS_AND_TOKENIZER], ignore_patterns=[*NOT_FETCHED]
             )
         )
     except Exception as error:  # the hub's client raises a dozen kinds for "not there" and "no network"
@@ -78,8 +93,19 @@ def identify(name: str, folder: Path) -> str:
     """Hash of what a model is: of the published file for the bundled one, else of config and weights."""
     if name == "smollm2":
         return GGUF_SHA256
-    parts = {path.name: sha256(path) for path in sorted([folder / "config.json", *folder.glob("*.safetensors")])}
-    return fingerprint(parts)
+    weights = (path for path in folder.glob("*.safetensors") if not path.name.startswith("consolidated"))
+    return fingerprint({path.name: _hashed(path) for path in sorted([folder / "config.json", *weights])})
+
+
+def _hashed(path: Path) -> str:
+    """SHA-256 of a file, computed once in a process for as long as its size and its time stay the same."""
+    about = path.stat()
+    return _hash_of(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@once
+def _hash_of(path: Path, size: int, changed: int) -> str:
+    return sha256(path)
 
 
 def describe(name: str, *, adapter: Path | None = None, cache: Path | None = None) -> dict[str, Any]:
@@ -87,11 +113,9 @@ def describe(name: str, *, adapter: Path | None = None, cache: Path | None = Non
 
     `ModelMistake` when the adapter belongs to another base, is unfinished or is damaged.
     """
-    torch = need("torch", feature="a local model", extra="local")
     folder = resolve(name, cache=cache)
     base = identify(name, folder)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    identity: dict[str, Any] = {"model": name, "weights": base, "dtype": precision()[0], "device": device}
+    identity: dict[str, Any] = {"model": name, "weights": base, "dtype": precision()[0], "device": device()}
     if adapter is None:
         return identity
     links = chains.check(adapter, base)
@@ -186,15 +210,15 @@ class LocalModel:
         limit = BATCH_ROWS
         while waiting:
             widest = len(encoded[waiting[0]]) + decoding.max_new_tokens
-            size = max(1, min(limit, BATCH_TOKENS // widest))
+            size = max(1, min(limit, len(waiting), BATCH_TOKENS // widest))
             batch = waiting[:size]
             try:
                 criteria = [] if watch is None else [watch(batch)]
                 made = self._batch([encoded[i] for i in batch], decoding, criteria)
                 for index, generated in zip(batch, made, strict=True):
                     done[index] = generated
-            except (self._torch.cuda.OutOfMemoryError, MemoryError):
-                if size == 1:
+            except Exception as error:
+                if size == 1 or not out_of_memory(error):
                     raise
                 limit = size // 2
                 continue

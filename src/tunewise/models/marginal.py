@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import need
 from tunewise.models import Generated, Marginal, chains
+from tunewise.models.gpu import out_of_memory
 from tunewise.nouns import Decoding
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ TEMPERATURE = 0.1
 _FAINTEST = -30.0
 BATCH_TOKENS = 12_288
 BATCH_ROWS = 32
+BATCH_LOGITS = 4096
+"""Positions of one batch whose logits are kept when completions are scored: 0.8 GB in float32 at 49,152 words."""
 
 
 def passage_weights(
@@ -63,9 +66,18 @@ def decode(
     rows = [[prompt_tokens(model.tokenizer, messages) for messages in group] for group in groups]
     method = {"token": _token, "sequence": _sequence}[decoding.marginal]
     done: list[Marginal | None] = [None] * len(rows)
-    for pack in _packs(rows, decoding.max_new_tokens):
+    waiting = list(_packs(rows, decoding.max_new_tokens))[::-1]
+    while waiting:
+        pack = waiting.pop()
         start = time.perf_counter()
-        found = method(model, [rows[i] for i in pack], [priors[i] for i in pack], decoding)
+        try:
+            found = method(model, [rows[i] for i in pack], [priors[i] for i in pack], decoding)
+        except Exception as error:
+            # A group is computed as a whole: its prompts say each token together.
+            if len(pack) == 1 or not out_of_memory(error):
+                raise
+            waiting += [pack[len(pack) // 2 :], pack[: len(pack) // 2]]
+            continue
         seconds = (time.perf_counter() - start) / len(pack)
         for i, (tokens, posterior) in zip(pack, found, strict=True):
             said = tokens[:-1] if tokens and tokens[-1] in model.ends else tokens
@@ -215,22 +227,43 @@ def _sequence(
 
 
 def log_likelihoods(model: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
-    """log p(completion | prompt) of (prompt ids, completion ids), teacher-forced; logits only where they are read."""
-    torch = need("torch", feature="a local model", extra="local")
+    """log p(completion | prompt) of (prompt ids, completion ids), teacher-forced; logits only where they are read.
+
+    Batched by length, and halved when memory is short.
+    """
     found = [0.0] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda i: -(len(pairs[i][0]) + len(pairs[i][1])))
+    limit = BATCH_ROWS
     while order:
-        width = sum(map(len, pairs[order[0]]))
-        size = max(1, min(BATCH_ROWS, BATCH_TOKENS // width))
-        batch, order = order[:size], order[size:]
-        ids, mask = _padded(model, [[*pairs[i][0], *pairs[i][1][:-1]] for i in batch])
-        kept = max(len(pairs[i][1]) for i in batch)
-        with torch.inference_mode():
-            logits = _forward(model, ids, mask, kept)
-        for row, i in enumerate(batch):
-            said = torch.tensor(pairs[i][1], device=model._device)
-            own = torch.log_softmax(logits[row, kept - len(said) :].float(), dim=-1)
-            found[i] = float(own.gather(1, said[:, None]).sum())
+        size = max(1, min(limit, len(order), BATCH_TOKENS // sum(map(len, pairs[order[0]]))))
+        # A logit is as wide as the vocabulary: few positions of many rows take more than all the rest.
+        while size > 1 and size * max(len(pairs[i][1]) for i in order[:size]) > BATCH_LOGITS:
+            size -= 1
+        batch = order[:size]
+        try:
+            for i, value in zip(batch, _summed(model, [pairs[i] for i in batch]), strict=True):
+                found[i] = value
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            limit = size // 2
+            continue
+        order = order[size:]
+    return found
+
+
+def _summed(model: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """log p(completion | prompt) of one batch."""
+    torch = need("torch", feature="a local model", extra="local")
+    ids, mask = _padded(model, [[*prompt, *said[:-1]] for prompt, said in pairs])
+    kept = max(len(said) for _, said in pairs)
+    with torch.inference_mode():
+        logits = _forward(model, ids, mask, kept)
+    found = []
+    for row, (_, said) in enumerate(pairs):
+        wanted = torch.tensor(said, device=model._device)
+        own = torch.log_softmax(logits[row, kept - len(said) :].float(), dim=-1)
+        found.append(float(own.gather(1, wanted[:, None]).sum()))
     return found
 
 
