@@ -34,7 +34,9 @@ ROOMS: dict[str, set[str]] = {
     "retrieval": {"index", "embeddings"},
     "prompts": set(),
     "models": set(),
-    "citations": set(),
+    # Whether a sentence says the opposite of a claim.
+    "polarity": set(),
+    "citations": {"polarity"},
     "answers": {"retrieval", "prompts", "models", "citations"},
     # Somebody else's system behind the same callable; its citations climb the same ladder.
     "systems": {"citations", "prompts"},

@@ -89,11 +89,50 @@ def test_english_claims_that_it_supports(claim):
     ("保修期为四个月", False), ("自2024年3月15日起", True), ("自2024年3月16日起", False),
     ("已拆封的商品不可退货", True), ("保修期未满", False), ("我们喜欢吃苹果", False),
     ("24 V", True), ("24V", True), ("12V", False),
-    # What words alone can not see: a negation that the passage has, but about something else.
-    ("产品不可拆封", True), ("保修期不可计算", True),
+    # A negation that the passage has, but about something else.
+    ("产品不可拆封", False), ("保修期不可计算", False), ("已拆封的商品可以退货", False), ("商品可退货", False),
+    # A name that the passage does not have, in words that it has.
+    ("王建国的产品保修期为二十四个月", False), ("本公司产品的保修期为二十四个月", True),
 ])
 def test_chinese_claims(claim, good):
     assert (unsupported(claim, CHINESE.chunk.text) == "") is good
+
+
+@pytest.mark.parametrize(("claim", "passage"), [
+    ("Opened bottles are refundable", "Opened bottles are not refundable."),
+    ("Opened bottles aren't refundable", "Opened bottles are refundable."),
+    ("It covers wear of belts", "It does not cover wear of belts."), ("Open the lid", "Never open the lid."),
+    ("It costs more than 20 euros", "It costs no more than 20 euros."),
+    ("It can be returned", "It cannot be returned."),
+    ("基准液可以退货", "基准液开封后不予退货。"), ("仓库员工可以休年假", "仓库员工在盘点周不得休年假。"),
+    ("接受无理由退货", "蓝标件不接受无理由退货。"), ("返程前9天内核销", "随行款须在返程后9天内核销。"),
+    ("出任华南分公司总经理", "王建国出任华东分公司总经理。"), ("路程超过5小时", "路程不足5小时的乘坐二等座。"),
+])
+def test_the_opposite_in_the_passages_own_words_is_refused(claim, passage):
+    assert unsupported(claim, passage)
+
+
+@pytest.mark.parametrize(("claim", "passage"), [
+    ("Opened bottles are not refundable", "Opened bottles are not refundable."),
+    ("Sealed bottles are refundable", "Opened bottles are not refundable. Sealed bottles are refundable."),
+    ("It is refundable", "It is not only refundable, it is also free."),
+    ("Room 5 is open", "Not room 4, room 5 is open."),
+    ("不得再次申请", "旧款未核销时不得再次申请。"), ("可以退货，也可以换货", "不仅可以退货，也可以换货。"),
+    ("返程后9天内核销", "出差前可以申请随行款。随行款须在返程后9天内核销。"),
+])
+def test_a_negation_about_something_else_is_none(claim, passage):
+    assert unsupported(claim, passage) == ""
+
+
+def test_markers_of_other_shapes_are_seen_and_code_is_left_alone():
+    said, citations = verify("The warranty is 24 months [100].", HITS)
+    assert said == "The warranty is 24 months." and [(c.marker, c.verified) for c in citations] == [("[100]", False)]
+    assert [c.marker for c in verify("24 months [1-3]", HITS)[1]] == ["[1]", "[2]", "[3]"]
+    assert [(c.marker, c.verified) for c in verify("24 months [^1]", HITS)[1]] == [("[1]", True)]
+    assert len(verify("24 months [1-900]", HITS)[1]) == 2
+    assert verify("Call `argv[1]` or ```\nrow[2] = 1\n```", HITS)[1] == ()
+    assert strip_markers("- one [1]\n    - two  wide\n[2] three") == "- one\n    - two  wide\nthree"
+    assert strip_markers("Take `argv[1]` [2] now.") == "Take `argv[1]` now."
 
 
 def test_numbers_in_other_dress():

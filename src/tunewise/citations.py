@@ -2,10 +2,10 @@
 
 Knows nothing about models, prompts or gold answers. A citation is a claim, and the ladder is climbed without help: the
 marker parses; its number was in the prompt; the claim's numbers, dates and codes all occur in that very passage; so do
-its content words (Chinese: at least 60 % of the character bigrams, and every number and negation). Where a rung fails
-the citation stays, with `verified=False` and the reason: nothing is relaxed and no other passage is tried. This is
-lexical groundedness, not entailment: it does not know that 24 is 二十四, and a claim in other words than the passage's
-fails.
+its content words (Chinese: at least 60 % of the character bigrams, every number and negation, and no stretch of signs
+that the passage lacks); and the sentence about the same thing does not say the opposite. Where a rung fails the
+citation stays, with `verified=False` and the reason: nothing is relaxed and no other passage is tried. This is lexical
+groundedness, not entailment: it does not know that 24 is 二十四, and a claim in other words than the passage's fails.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from tunewise.nouns import Citation, Hit
+from tunewise.polarity import opposed
 from tunewise.sentences import sentences
 
 _WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
@@ -21,16 +22,21 @@ _WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
 }
 """Full-width signs, dashes and apostrophes to ASCII, one code point to one: offsets stay."""
 
-_MARKER = re.compile(r"[\[［【]\s*(\d{1,2}(?:\s*[,，、;；]\s*\d{1,2})*)\s*[\]］】]")
-_GROUP = re.compile(rf"(?:\s*{_MARKER.pattern})+")
+_NUMBERS = r"\^?\d{1,3}(?:\s*[,，、;；–—~～-]\s*\^?\d{1,3})*"
+MARKER = re.compile(rf"[\[［【]\s*({_NUMBERS})\s*[\]］】]")
+"""`[1]`, `[1, 2]`, `[1-3]`, `[^1]`, `【1】`, `［１］`: what a reader takes for a source, three digits and all."""
+_GROUP = re.compile(rf"(?:\s*{MARKER.pattern})+")
+_BESIDE = re.compile(rf"^(?:[ \t]*{MARKER.pattern})+[ \t]*|(?:[ \t]*{MARKER.pattern})+", re.MULTILINE)
+_RANGE = re.compile(r"(\d+)(?:\s*[–—~～-]\s*\^?(\d+))?")
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ebef"
 _CJK_RUN = re.compile(rf"[{_CJK}]+")
 # A word, number, date or code, with the signs inside it: 3.5 · 1,200 · 2024-03-15 · AX-200/B · don't · 99.9%
 _LATIN = re.compile(rf"[^\W_{_CJK}]+(?:[.,:/'_\-][^\W_{_CJK}]+)*%?")
 _NUMERAL = re.compile(r"(?:百分之)?[零〇一二三四五六七八九十百千万亿两]+")
-_MEASURES = "个天日月年号元份次种台小分秒周倍成点条项人位名件批楼层岁度级章节页倍%％"
+_MEASURES = "个天日月年号元份次种台小分秒周倍成点条项人位名件批楼层岁度级等章节页倍%％"
 _NEGATION = re.compile(rf"[不没無无非未勿禁][{_CJK}]")
-_NEGATED = re.compile(r"(?:\b(?:not|never|no|without|non)[\s\-]+|[不没無无非未勿])$", re.IGNORECASE)
+_NEGATED = re.compile(r"(?:(?:\b(?:not|never|no|without|non|cannot)|n['’]t)[\s\-]+|[不没無无非未勿])$", re.IGNORECASE)
 _STOP = frozenset(
     """
     a an the this that these those it its it's he she they them his her their theirs we us our ours you your yours
@@ -43,6 +49,13 @@ _STOP = frozenset(
 # "not", "no", "never", "without", "only", "before", "after" and number words carry meaning: they are not in the list.
 BIGRAMS = 0.6
 """Share of the claim's Chinese character bigrams that have to occur in the passage."""
+_FUNCTION = frozenset(
+    "的了是在有和与及或也都就还又而则但若如要会能可应需须请为被把将从到由向对于以按据之其这那此该每各某所者们个后前时内外上"
+    "下中里只仅才再已经曾一二两三几多少很更最太非常"
+)
+"""Chinese signs that an answer may add: what it is made of beyond them has to stand in the passage."""
+_FOREIGN = 2
+"""So many other signs in a row that the passage has nowhere are a name or a fact from elsewhere (王建国, 抄送)."""
 
 
 def _plain(text: str) -> str:
@@ -115,9 +128,40 @@ def unsupported(claim: str, passage: str) -> str:
         share = sum(pair in passage for pair in pairs) / len(pairs)
         if share < BIGRAMS:
             return f"only {share:.0%} of its character pairs are in the passage"
+        strange = [found for run in runs for found in _strange(run, passage)]
+        if strange:
+            return f"not in the passage: {'、'.join(dict.fromkeys(strange))}"
     if not pairs and not words and not any(map(_has_digit, tokens)):
         return "it says nothing that could be checked"
+    return _contradiction(claim, passage)
+
+
+def _strange(run: str, passage: str) -> list[str]:
+    """Stretches of a claim's Chinese signs that the passage has nowhere, function words aside."""
+    known = "".join(sign if sign in passage or sign in _FUNCTION else "\0" for sign in run)
+    return [run[slice(*match.span())] for match in re.finditer(f"\0{{{_FOREIGN},}}", known)]
+
+
+def _contradiction(claim: str, passage: str) -> str:
+    """What the passage's sentence about the same thing says the other way round; empty when it does not."""
+    spans = list(sentences(passage, 0, len(passage)))
+    for start, end in sentences(claim, 0, len(claim)):
+        part = claim[start:end]
+        scores = [_shared(part, passage[slice(*span)]) for span in spans]
+        # Of several sentences that share as much, one that says the same is enough.
+        alike = [passage[slice(*span)] for span, score in zip(spans, scores, strict=True) if score == max(scores)]
+        against = [opposed(part, sentence) for sentence in alike]
+        if all(against) and against:
+            return f"the passage says the opposite: {against[0]}"
     return ""
+
+
+def _shared(claim: str, sentence: str) -> int:
+    """How much of a claim's content stands in a sentence: words, numbers twice, pairs of Chinese signs."""
+    known = _vocabulary(sentence)
+    wanted = {token for token in _tokens(claim) if token not in _STOP}
+    pairs = {run[i : i + 2] for run in _CJK_RUN.findall(claim) for i in range(max(1, len(run) - 1))}
+    return sum(2 if _has_digit(token) else 1 for token in wanted if token in known) + sum(p in sentence for p in pairs)
 
 
 def _verbatim(claim: str, passage: str) -> tuple[int, int] | None:
@@ -146,15 +190,7 @@ def _quote(claim: str, passage: str) -> tuple[int, int]:
     if found is not None:
         touched = [span for span in spans if span[0] < found[1] and found[0] < span[1]]
         return touched[0][0], touched[-1][1]
-    wanted = {token for token in _tokens(claim) if token not in _STOP}
-    pairs = {run[i : i + 2] for run in _CJK_RUN.findall(claim) for i in range(max(1, len(run) - 1))}
-
-    def shared(span: tuple[int, int]) -> float:
-        text = passage[span[0] : span[1]]
-        known = _vocabulary(text)
-        return sum(2 if _has_digit(token) else 1 for token in wanted if token in known) + sum(p in text for p in pairs)
-
-    return max(spans, key=lambda span: (shared(span), -span[0]))
+    return max(spans, key=lambda span: (_shared(claim, passage[slice(*span)]), -span[0]))
 
 
 def _cite(number: int, claim: str, hit: Hit, *, how: str, reason: str) -> Citation:
@@ -167,17 +203,50 @@ def _cite(number: int, claim: str, hit: Hit, *, how: str, reason: str) -> Citati
     )
 
 
+def _code(raw: str) -> list[tuple[int, int]]:
+    return [match.span() for match in _CODE.finditer(raw)]
+
+
+def _inside(place: int, spans: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= place < end for start, end in spans)
+
+
+def _groups(raw: str) -> list[re.Match[str]]:
+    """The groups of markers in a text, but for what stands in code: `argv[1]` there cites nothing."""
+    code = _code(raw)
+    return [one for one in _GROUP.finditer(raw) if not _inside(one.end() - 1, code)]
+
+
+def marked(raw: str) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
+    """Every marker with its place and the numbers that it names: a range names all in it, up to twenty."""
+    found = []
+    for group in _groups(raw):
+        for marker in MARKER.finditer(raw, *group.span()):
+            numbers: list[int] = []
+            for first, last in _RANGE.findall(marker[1]):
+                low, high = int(first), int(last or first)
+                numbers += range(low, high + 1) if 0 <= high - low < 20 else (low, high)
+            found.append((marker.span(), tuple(dict.fromkeys(numbers))))
+    return found
+
+
+def _named(raw: str, group: re.Match[str]) -> tuple[int, ...]:
+    start, end = group.span()
+    named = [n for place, numbers in marked(raw) if start <= place[0] and place[1] <= end for n in numbers]
+    return tuple(dict.fromkeys(named))
+
+
 def _claims(raw: str) -> list[tuple[list[int], str]]:
     """(numbers, claim) of every group of markers: what stands between it and the group before it.
 
     Text behind the last group belongs to it too, and a group that opens the answer speaks for what follows: each word
     of the answer is checked with exactly one group.
     """
-    groups = list(_GROUP.finditer(raw))
+    groups = _groups(raw)
     claims: list[tuple[list[int], str]] = []
     cut = 0
     for i, group in enumerate(groups):
-        numbers = [int(n) for marker in _MARKER.finditer(group.group()) for n in re.findall(r"\d+", marker[1])]
+        numbers = list(_named(raw, group))
         claim = raw[cut : group.start()]
         cut = group.end()
         if i == 0 and not re.search(r"\w", claim):
@@ -193,18 +262,17 @@ def _claims(raw: str) -> list[tuple[list[int], str]]:
 
 
 def strip_markers(raw: str) -> str:
-    """The text without its markers, and without the spaces that stood before them."""
-    text = _GROUP.sub("", raw)
-    return re.sub(r"[ \t]{2,}", " ", text).strip()
+    """The text without its markers and without the spaces beside them; every other sign stays where it was."""
+    code = _code(raw)
+    return _BESIDE.sub(lambda match: match.group() if _inside(match.end() - 1, code) else "", raw).strip()
 
 
 def pieces(raw: str) -> list[tuple[str, tuple[int, ...]]]:
     """The text between markers, each piece with the numbers that stand behind it: to show `[1]` where it was set."""
     found: list[tuple[str, tuple[int, ...]]] = []
     cut = 0
-    for group in _GROUP.finditer(raw):
-        numbers = [int(n) for marker in _MARKER.finditer(group.group()) for n in re.findall(r"\d+", marker[1])]
-        found.append((raw[cut : group.start()], tuple(dict.fromkeys(numbers))))
+    for group in _groups(raw):
+        found.append((raw[cut : group.start()], _named(raw, group)))
         cut = group.end()
     return [*found, (raw[cut:], ())]
 
@@ -212,7 +280,7 @@ def pieces(raw: str) -> list[tuple[str, tuple[int, ...]]]:
 def verify(raw: str, hits: Sequence[Hit]) -> tuple[str, tuple[Citation, ...]]:
     """The answer's text without markers, and a checked Citation for every marker.
 
-    Markers: `[1]`, `[1,2]`, `[1][2]`, `【1】`, `［１］`; numbers count the hits in the order given (the prompt's).
+    Markers: see MARKER; what stands in code is none. Numbers count the hits in the order given (the prompt's).
     Offsets are those of the document, and the quote is always its verbatim text. A marker that names no supplied
     passage has an empty document and span. Without any marker, an answer that stands word for word in a passage (two
     signs or more, not only function words) gets one citation to the best ranked such passage, `how="located"`;
@@ -247,4 +315,4 @@ def _substance(text: str) -> bool:
     return bool(_CJK_RUN.search(text)) or any(token not in _STOP for token in _tokens(text))
 
 
-__all__ = ["BIGRAMS", "pieces", "strip_markers", "unsupported", "verify"]
+__all__ = ["BIGRAMS", "MARKER", "marked", "pieces", "strip_markers", "unsupported", "verify"]

@@ -5,15 +5,13 @@ Only verified citations become annotations: a client that knows nothing of us mu
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from tunewise.citations import marked
 from tunewise.nouns import Answer, Citation, Hit
 from tunewise.server.desk import Done
-
-_MARKER = re.compile(r"[\[［【]\s*(\d{1,2}(?:\s*[,，、;；]\s*\d{1,2})*)\s*[\]］】]")
 
 
 def number_of(citation: Citation) -> int:
@@ -43,9 +41,9 @@ def annotations(done: Done) -> list[dict[str, Any]]:
     then unknown, and unless all of them are verified none is shown as a source.
     """
     spans: dict[int, list[tuple[int, int]]] = {}
-    for match in _MARKER.finditer(done.content):
-        for number in dict.fromkeys(re.findall(r"\d+", match[1])):
-            spans.setdefault(int(number), []).append(match.span())
+    for place, numbers in marked(done.content):
+        for number in numbers:
+            spans.setdefault(number, []).append(place)
     sound, found = _sound(done.answer), []
     kept = Counter(number_of(citation) for citation in done.answer.citations)
     seen: Counter[int] = Counter()
