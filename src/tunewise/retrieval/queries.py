@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tunewise.retrieval.followups import understood
 from tunewise.sentences import terms
 
 Generate = Callable[[str, Sequence[str]], list[str]]
@@ -75,12 +76,12 @@ def stand_alone(
 ) -> str:
     """What is searched for a question that follows earlier turns of (question, answer).
 
-    join: the question before and this one (needs no model). rewrite: the model puts it so that it stands alone; what it
+    join: with the last question that stands alone, when this one leans on it (needs no model; see followups). rewrite: the model puts it so that it stands alone; what it
     writes counts only when its words come from the conversation. off: the question as it stands.
     """
     if not history or how == "off":
         return question
-    joined = f"{history[-1][0]} {question}"
+    joined = understood(question, [asked for asked, _ in history])
     if how == "join":
         return joined
     if generate is None:

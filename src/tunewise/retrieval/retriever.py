@@ -54,7 +54,9 @@ def make_retriever(
     settings; `ModelMistake` when the index was built with another embedder.
     """
     _check(settings, generate, fit)
-    if _weight(index, settings, fit, "") > 0 or any(fit.weights.values() if fit else ()):
+    dense = _weight(index, settings, fit, "") > 0 or any(fit.weights.values() if fit else ())
+    # Also where no weight was derived for it: another embedder was named so that it gets one, and wants an ingest.
+    if dense or (embedder is not None and settings.mode == "hybrid" and settings.dense_weight is None):
         _check_embedder(index, embedder)
     tokens = count or (embedder.count_tokens if embedder is not None else lambda text: len(text))
     rerank = reranker or (load_reranker(settings.reranker) if settings.reranker else None)

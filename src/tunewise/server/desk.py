@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from tunewise.answers import stand_alone
 from tunewise.errors import DataMistake, Failed, ModelMistake, TunewiseError
 from tunewise.jobs.answering import Answering, Asked, content
-from tunewise.jobs.followups import understood
 from tunewise.models.streaming import Listener
 from tunewise.nouns import Answer, Approach
 
@@ -229,7 +229,8 @@ class Desk:
         # Earlier turns reach the embedder and the model too: they get no more room than a question.
         turns = _turns([(role, text[: self.characters]) for role, text in history])
         how = chosen.retrieval.follow_up
-        alone = understood(question, [asked for asked, _ in turns]) if how == "join" else question
+        # A model that rewrites it does so in its turn, on the lane.
+        alone = question if how == "rewrite" else stand_alone(question, turns, how=how)
         if len(alone) > self.characters:
             raise DataMistake(
                 f"the question is longer than {self.characters} characters, with what it follows",

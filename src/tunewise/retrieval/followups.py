@@ -1,8 +1,8 @@
 """A follow-up question → one that stands alone, from what was asked before.
 
 Rules in English and Chinese, no model: a small model rewrites questions worse than it answers them. A question that
-leans on what came before (a pronoun, "and …?", two words) is asked together with the last question that stands alone;
-any other is left as it is.
+leans on what came before (a pronoun, "and …?", two words) is asked together with the last question that stands alone
+and what was asked since; any other is left as it is.
 """
 
 from __future__ import annotations
@@ -44,7 +44,5 @@ def understood(question: str, before: Sequence[str]) -> str:
     """The question as it is to be asked; `before` are the earlier questions of the conversation, oldest first."""
     if not before or not leans(question):
         return question
-    for earlier in reversed(before):
-        if not leans(earlier) or earlier is before[0]:
-            return f"{earlier.strip()} {question.strip()}"
-    return question
+    first = next((i for i in range(len(before) - 1, -1, -1) if not leans(before[i])), 0)
+    return " ".join(text.strip() for text in (*before[first:], question))
