@@ -10,10 +10,10 @@ import pytest
 
 from test_training import tiny  # noqa: F401 - a fixture: a random two-layer model in a folder
 from tunewise.errors import Failed
-from tunewise.retrieval.followups import leans, understood
 from tunewise.models import load_model
 from tunewise.models.streaming import Listener, Streaming
 from tunewise.nouns import Decoding
+from tunewise.retrieval.followups import leans, understood
 
 PROMPT = [{"role": "user", "content": "Question: Q?"}]
 
