@@ -243,3 +243,22 @@ def test_short_memory_makes_smaller_batches_and_then_checkpoints_activations(tin
     made = about(run(tiny, tmp_path / "out", settings=settings, notes=notes))
     assert made["batch"] == [1, 4] and made["steps"] == 3
     assert "gradient checkpointing on: memory is short" in notes
+
+
+def test_the_report_and_the_page_draw_what_validation_looked_like(whole):
+    """From the manifest that a real run left, not from a made one."""
+    from types import SimpleNamespace
+
+    from tunewise.jobs.beside import _history
+    from tunewise.reports.curves import learning
+    from tunewise.server.pages import runs
+
+    looks = about(whole)["validation"]
+    history = _history(whole)
+    assert [one["validation_loss"] for one in history if "validation_loss" in one] == [look["loss"] for look in looks]
+    assert len(looks) > 1 and [one for one in history if "loss" in one] == about(whole)["history"]
+    standing = SimpleNamespace(approach=SimpleNamespace(name="raft"))
+    figure = learning(SimpleNamespace(standings=(standing,), curves={"raft": history}))
+    assert "curve thin" in str(figure) and "curve thick" in str(figure)
+    house = SimpleNamespace(project=SimpleNamespace(needs=SimpleNamespace(price_cpu_hour=0.05)))
+    assert runs._adapter(house, whole)["curve"].count('class="look"') == len(looks)

@@ -17,14 +17,20 @@ def interval(low: float, mean: float, high: float) -> Markup:
     ).format(2 + 156 * low, 2 + 156 * high, 2 + 156 * mean)
 
 
-def curve(points: Sequence[tuple[float, float]], *, steps: float | None = None) -> Markup:
-    """Loss by step, from zero up; `steps` is where the training will end. Empty for fewer than two points."""
-    points = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+def curve(
+    points: Sequence[tuple[float, float]],
+    *,
+    steps: float | None = None,
+    looks: Sequence[tuple[float, float]] = (),
+) -> Markup:
+    """Loss by step, from zero up; `steps` is where the training will end, `looks` are losses on validation questions
+    (dots on a broken line). Empty for fewer than two points."""
+    points, looks = ([(x, y) for x, y in some if math.isfinite(x) and math.isfinite(y)] for some in (points, looks))
     if len(points) < 2:
         return Markup("")
     width, height, left, bottom = 560, 190, 40, 26
-    end = max(steps or 0, points[-1][0])
-    ticks = _ticks(max(y for _, y in points))
+    end = max(steps or 0, points[-1][0], *(x for x, _ in looks))
+    ticks = _ticks(max(y for _, y in (*points, *looks)))
     top = ticks[-1]
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -37,13 +43,16 @@ def curve(points: Sequence[tuple[float, float]], *, steps: float | None = None) 
         ).format(left, width - 12, at(0, tick)[1], left - 8, at(0, tick)[1] + 4, tick)
         for tick in ticks
     )
-    path = " L".join(f"{x:.1f} {y:.1f}" for x, y in (at(*point) for point in points))
+    path, seen = (" L".join(f"{x:.1f} {y:.1f}" for x, y in (at(*point) for point in some)) for some in (points, looks))
+    dots = Markup("").join(Markup('<circle class="look" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(*at(*one))
+                           for one in looks)
+    looked = Markup('<path class="looks" d="M{}"/>{}').format(seen, dots) if looks else Markup("")
     last_x, last_y = at(*points[-1])
     return Markup(
-        '<svg class="curve" viewBox="0 0 {} {}" aria-hidden="true">{}<path class="line" d="M{}"/>'
+        '<svg class="curve" viewBox="0 0 {} {}" aria-hidden="true">{}{}<path class="line" d="M{}"/>'
         '<circle class="mean" cx="{:.1f}" cy="{:.1f}" r="4"/><text x="{}" y="{}">0</text>'
         '<text x="{}" y="{}" text-anchor="end">{:g}</text></svg>'
-    ).format(width, height, grid, path, last_x, last_y, left, height - 6, width - 12, height - 6, end)
+    ).format(width, height, grid, looked, path, last_x, last_y, left, height - 6, width - 12, height - 6, end)
 
 
 def _ticks(most: float) -> list[float]:

@@ -77,12 +77,13 @@ def _adapters(folder: Path) -> list[Path]:
 def _adapter(house: House, folder: Path) -> dict[str, Any]:
     about = read_json(folder / "tunewise.json")
     history = [(point["step"], point["loss"]) for point in about["history"]]
+    looks = [(point["step"], point["loss"]) for point in about.get("validation") or ()]
     return {
         "name": folder.name, "recipe": about["recipe"], "model": about["model"], "rows": about["rows"],
         "seconds": about["seconds"], "tokens": about["tokens"], "parameters": about["trained_parameters"],
         "memory": about["peak_memory_bytes"], "precision": about["precision"], "resumed": about["resumed"],
         "first": history[0][1] if history else None, "last": history[-1][1] if history else None,
-        "steps": history[-1][0] if history else 0, "curve": curve(history), "groups": about["groups"],
+        "steps": history[-1][0] if history else 0, "curve": curve(history, looks=looks), "groups": about["groups"],
         "money": about["seconds"] / 3600 * house.project.needs.price_cpu_hour,
     }
 
@@ -90,27 +91,29 @@ def _adapter(house: House, folder: Path) -> dict[str, Any]:
 def _job(house: House, job: Job) -> dict[str, Any]:
     """A job that runs now, with the loss of the training that it is in, from its newest checkpoint."""
     training = next((phase for phase in reversed(job.phases) if phase[0].startswith("train")), None)
-    history = _live(project_folder(house.project.root) / "adapters") if training else []
+    history, looks = _live(project_folder(house.project.root) / "adapters") if training else ([], [])
     return {
         "job": job, "now": job.phases[-1] if job.phases else None, "training": training,
-        "curve": curve(history, steps=training[2] if training else None),
+        "curve": curve(history, steps=training[2] if training else None, looks=looks),
         "minutes": f"{int(job.seconds // 60)}:{int(job.seconds % 60):02d}",
         "money": job.seconds / 3600 * house.project.needs.price_cpu_hour,
     }
 
 
-def _live(folder: Path) -> list[tuple[float, float]]:
-    """(step, loss) so far of the adapter that is being trained: of the newest checkpoint of an unfinished folder."""
+def _live(folder: Path) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """(step, loss) so far of the adapter that is being trained, and on validation questions: of the newest checkpoint
+    of an unfinished folder."""
     states = [
         state for state in folder.glob("*/checkpoints/*/checkpoint-*/trainer_state.json")
         if not (state.parents[3] / "tunewise.json").is_file()
     ]
     if not states:
-        return []
+        return [], []
     newest = max(states, key=lambda file: file.stat().st_mtime)
     try:
         log = json.loads(newest.read_text("utf-8"))["log_history"]
     except (OSError, ValueError):
         # It is being written, or was cleared away between the two looks: the next look finds it.
-        return []
-    return [(line["step"], line["loss"]) for line in log if "loss" in line]
+        return [], []
+    trained, looked = ([(line["step"], line[key]) for line in log if key in line] for key in ("loss", "eval_loss"))
+    return trained, looked
