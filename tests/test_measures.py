@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 
 from grounding_labels import figures, labelled
+from sample_comparison import sample
 from tunewise.errors import DataMistake, ModelMistake
-from tunewise.nouns import Answer, Chunk, Cost, Gold, Hit, Question
+from tunewise.nouns import Answer, Chunk, Estimate, Gold, Hit, Question
 from tunewise.questions import load_questions, question_json, save_questions
 from tunewise.reports.columns import columns
 from tunewise.reports.measures import PLACES
@@ -19,9 +20,10 @@ from tunewise.scorers.form import check_rules, grade, sentence_words
 from tunewise.scorers.grounding import THRESHOLD, load_nli, support
 from tunewise.scorers.harm import names_in, unknown_names, unknown_numbers
 from tunewise.scorers.overlap import longest_subsequence, rouge_l, rouge_n, rouge_tokens
+from tunewise.scorers.quantities import chinese_number, quantities
 from tunewise.scorers.style import style_distance
 from tunewise.scorers.text import em_cmrc, f1_hotpot
-from tunewise.scorers.values import chinese_number, decision, items_of, list_scores, quantities
+from tunewise.scorers.values import decision, items_of, list_scores
 
 
 def ask(*answers: str, rules=None, **more) -> Question:
@@ -54,6 +56,24 @@ def test_chinese_numbers(text, value):
     ("百分之三点五", [(3.5, "share")]), ("百分之二点十五", [(2, "share"), (15, "")]),
     ("百分之三点五点", [(3.5, "share")]),
     ("１２天", [(12 * 86400, "time")]), ("12 per cent", [(12, "share")]), ("no number", []), ("5 m", [(5, "length")]),
+    # Scales as letters, beside a currency only.
+    ("$3M", [(3e6, "dollars")]), ("USD 5m", [(5e6, "dollars")]), ("5m USD", [(5e6, "dollars")]),
+    ("$3 k", [(3000, "dollars")]), ("US$5bn", [(5e9, "dollars")]), ("£2b", [(2e9, "pounds")]), ("5m", [(5, "length")]),
+    # Scales in a row.
+    ("3万5千元", [(35000, "yuan")]), ("3亿5000万", [(3.5e8, "")]), ("1万2000元", [(12000, "yuan")]),
+    ("3万零500", [(30500, "")]), ("3万4万", [(30000, ""), (40000, "")]),
+    ("two hundred and fifty dollars", [(250, "dollars")]), ("seven eight", [(7, ""), (8, "")]),
+    # Said again in brackets.
+    ("thirty (30) days", [(30 * 86400, "time")]), ("三十（30）天", [(30 * 86400, "time")]),
+    ("30 (thirty) days", [(30 * 86400, "time")]), ("thirty (20) days", [(30, ""), (20 * 86400, "time")]),
+    # Brackets of a balance sheet, and others.
+    ("(12.55) million", [(-12_550_000, "")]), ("$(12.5)", [(-12.5, "dollars")]), ("(21)%", [(-21, "share")]),
+    ("| (56) | (58%) |", [(-56, ""), (-58, "share")]), ("Smith (2019)", [(2019, "")]),
+    ("(1,234) kg", [(1234e3, "mass")]), ("(1) First", [(1, "")]), ("(94 pounds)", [(-94, "pounds")]),
+    ("one (94 pounds) of", [(1, ""), (94, "pounds")]),
+    ("1995年－2002年", [(23940, "months"), (24024, "months")]), ("(12) bps", [(-0.12, "share")]),
+    ("−5 °C", [(-5, "celsius")]), ("温度为-5℃", [(-5, "celsius")]),
+    ("零下5摄氏度", [(-5, "celsius")]), ("- 5 items", [(5, "")]), ("2–3", [(2, ""), (3, "")]),
 ])
 def test_quantities(text, found):
     assert [(one.value, one.dimension) for one in quantities(text)] == [(pytest.approx(v), d) for v, d in found]
@@ -72,6 +92,9 @@ def test_quantities(text, found):
     ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "$1,496.5", 1),
     ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "1.4965 billion", 1),
     ({"value": 1496.5, "tolerance": 0.05, "unit": "million dollars"}, "1,496.5 thousand", 0),
+    ({"value": 3, "unit": "million dollars"}, "$3M", 1),
+    ({"value": 3, "unit": "million dollars"}, "$3 bn", 0),
+    ({"value": 35000, "unit": "yuan"}, "3万5千元", 1),
     (True, "it is two years", 1),
     (True, "it is 23 months", 0),
 ])
@@ -164,6 +187,8 @@ def test_overlap_is_right_for_chinese_and_only_for_long_answers():
 
 def test_numbers_from_nowhere():
     assert unknown_numbers("It lasts 24 months", ["The warranty lasts two years."]) == []
+    assert unknown_numbers("within thirty (30) days", ["within 30 days"]) == []
+    assert unknown_numbers("in 2019", ["Smith (2019)"]) == []
     assert unknown_numbers("It lasts 36 months", ["The warranty lasts two years."]) == [36]
     assert unknown_numbers("1. Open it\n2. Wait 5 minutes", ["wait five minutes"]) == []
     assert unknown_numbers("共二十四个月", ["24个月"]) == [] and unknown_numbers("共二十五个月", ["24个月"]) == [25]
@@ -202,6 +227,9 @@ def test_support_sees_numbers_negations_and_both_languages():
     assert support("Field returns are kept for 12 days.", [passage]) == 0
     assert support("Field returns are not kept for ten days.", [passage]) <= 0.5
     assert support("现场退货保留十天。", ["现场退货保留10天。"]) == 1
+    contract = "Returns are accepted within thirty (30) days."
+    assert support("Returns are accepted within 30 days.", [contract]) == 1
+    assert support(contract, ["Returns are accepted within 30 days."]) >= THRESHOLD
     assert support("现场退货保留十二天。", ["现场退货保留10天。"]) == 0
     assert support("The moon is made of cheese.", [passage]) < THRESHOLD
 
@@ -273,10 +301,10 @@ def test_every_measure_has_words_in_both_languages_and_the_report_reads_them():
     assert set(PLACES) == set(METRICS)
     for metric in METRICS.values():
         assert metric.label and metric.label_zh and metric.explain and metric.explain_zh
-    standing = SimpleNamespace(metrics=dict.fromkeys(METRICS, 0.5), cost=Cost(), seconds_p50=0, seconds_p95=0,
-                               tokens_in=0, tokens_out=0, errors=0, approach=SimpleNamespace(name="x"), seed_sd=None,
-                               against_best=None, against_cheapest=None, forgetting=None)
-    shown = {one.key: one for one in columns(SimpleNamespace(standings=[standing]))}
+    comparison = sample()[0]
+    everything = {name: Estimate(0.5, 0.4, 0.6, 9) for name in METRICS}
+    standings = tuple(replace(standing, metrics=everything) for standing in comparison.standings)
+    shown = {one.key: one for one in columns(replace(comparison, standings=standings))}
     for name, metric in METRICS.items():
         assert shown[name].label == (metric.label, metric.label_zh)
         assert shown[name].explain == (metric.explain, metric.explain_zh)

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from tunewise.errors import ModelMistake, need
 from tunewise.nouns import Answer
+from tunewise.scorers.quantities import quantities
 from tunewise.scorers.text import CJK, fold
-from tunewise.scorers.values import quantities
 from tunewise.sentences import clauses, sentences
 
 Entails = Callable[[Sequence[tuple[str, str]]], Sequence[float]]

@@ -12,10 +12,10 @@ import re
 from collections.abc import Sequence
 
 from tunewise.nouns import Answer, Question
+from tunewise.scorers.quantities import quantities
 from tunewise.scorers.retrieval import overlaps
 from tunewise.scorers.terminology import GlossaryEntry, phrases_in, uses
 from tunewise.scorers.text import CJK, WIDTHS, fold, holds, names_kept
-from tunewise.scorers.values import quantities
 
 _CODE = re.compile(
     rf"(?<![^\W{CJK}])(?=[A-Za-z0-9/\-]*[A-Za-z])(?=[A-Za-z0-9/\-]*\d)[A-Za-z0-9]+(?:[/\-][A-Za-z0-9]+)*"

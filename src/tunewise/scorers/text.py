@@ -26,9 +26,9 @@ _WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+(?:[.,:/'’_\-][^\W{CJK}]+)*")
 MINUSES = {ord(c): "-" for c in "−–‑﹣"}
 """The signs that are written for a minus, one code point to one."""
 _ALIKE = MINUSES | dict.fromkeys(map(ord, "≤≥≦≧"))
-_BEFORE_MINUS = rf"\s(\[{{<>≤≥=≈~:,;|*\"'“‘$€£¥，。：；、{CJK}"
+_BEFORE_MINUS = r"\s(\[{<>≤≥=≈~:,;|*\"'“‘$€£¥，。：；、为是到至达约于从由即温度率额润"
 MINUS = rf"(?:(?<![^{_BEFORE_MINUS}])-(?=[$€£¥]?\.?\d)|\b(?:minus|negative)\s+|(?:零下|负)\s?)"
-"""A minus before a number: neither the dash of a range (5-10), of a code (AX-200) nor of a list ("- 5 items")."""
+"""A minus before a number: not the dash of a range (5-10, 1995年-2002年), a code (AX-200) or a list ("- 5 items")."""
 _BOUNDS = {
     "≤": "at most|up to|no more than|not more than|not exceeding|不超过|不大于|不多于|不高于|至多|最多",
     "≥": "at least|no less than|not less than|no fewer than|不小于|不少于|不低于|至少|最少",
@@ -38,7 +38,7 @@ _BOUNDS = {
 _SIGNS = {"<=": "≤", ">=": "≥", "≦": "≤", "≧": "≥"}
 _NUMBER = re.compile(
     # No bound: the arrow "->", the end of a tag "<b>5" and the mark of a quoted line.
-    r"(?:(?<![\w\-=/\"'])(?!(?<![^\n])>\s)(?P<than>[<>]=?|[≤≥≦≧])\s?"
+    r"(?:(?<![a-zA-Z0-9_\-=/\"'])(?!(?<![^\n])>\s)(?P<than>[<>]=?|[≤≥≦≧])\s?"
     rf"|(?:{'|'.join(f'(?P<{name}>{_BOUNDS[sign]})' for name, sign in zip('abcd', '≤≥<>', strict=True))})\s*)?"
     rf"(?P<money>[$€£¥]\s?)?(?P<open>\()?(?P<minus>{MINUS})?[$€£¥]?(?P<value>\d+(?:[.,:]\d+)*)(?P<close>\s?%?\))?"
 )

@@ -10,137 +10,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Question
+from tunewise.scorers.quantities import SCALES, UNITS, quantities
 from tunewise.scorers.text import fold, holds, tokens
 
-# ------------------------------------------------------------------------------------------------ quantities
-
-_UNITS: dict[str, tuple[str, float]] = {
-    alias: (dimension, factor)
-    for dimension, table in {
-        "time": {
-            1: "s sec secs second seconds 秒 秒钟", 60: "min mins minute minutes 分钟",
-            3600: "h hr hrs hour hours 小时 钟头", 86400: "d day days 天 日", 604800: "week weeks 周 星期",
-        },
-        "months": {1: "month months 月 个月", 12: "year years yr yrs 年"},
-        "mass": {0.001: "mg milligram milligrams 毫克", 1: "g gram grams 克", 500: "斤",
-                 1000: "kg kilogram kilograms kilo kilos 千克 公斤", 1e6: "t ton tons tonne tonnes 吨"},
-        "length": {0.001: "mm millimetre millimetres millimeter millimeters 毫米",
-                   0.01: "cm centimetre centimetres centimeter centimeters 厘米",
-                   1: "m metre metres meter meters 米", 1000: "km kilometre kilometres kilometer kilometers 公里 千米"},
-        "volume": {0.001: "ml millilitre millilitres milliliter milliliters 毫升", 1: "l litre litres liter liters 升"},
-        "share": {1: "% percent pct 个百分点"},
-        "dollars": {1: "$ usd dollar dollars 美元"}, "euros": {1: "€ eur euro euros 欧元"},
-        "pounds": {1: "£ gbp pound pounds 英镑"}, "yuan": {1: "¥ cny rmb yuan 元 块 人民币"},
-        "crowns": {1: "crown crowns 克朗"}, "celsius": {1: "°c ℃ celsius 摄氏度"},
-    }.items()
-    for factor, aliases in table.items()
-    for alias in aliases.split()
-}
-_SCALES = {"thousand": 1e3, "million": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12,
-           "千": 1e3, "万": 1e4, "百万": 1e6, "千万": 1e7, "亿": 1e8, "万亿": 1e12}
-_TO_NINETEEN = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORDS = {name: value for value, name in enumerate(_TO_NINETEEN.split())} | {
-    name: 10 * value for value, name in enumerate(_TENS.split(), 2)
-}
-_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
-_POWERS = {"十": 10, "百": 100, "千": 1000}
-
-
-def _longest_first(words: Iterable[str]) -> str:
-    return "|".join(sorted(words, key=len, reverse=True))
-
-
-_SCALE = _longest_first(_SCALES)
-_UNIT = _longest_first(map(re.escape, _UNITS))
-_ENGLISH = _longest_first(_WORDS)
-_QUANTITY = re.compile(
-    rf"(?P<before>[$€£¥])?\s?(?P<open>\()?(?P<minus>(?<![\w.\-])-\s?)?(?P<before2>[$€£¥])?"
-    rf"(?:(?P<digits>\d+(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
-    rf"|(?P<percent>百分之)(?P<of>\d+(?:\.\d+)?|[〇零一二三四五六七八九十百两]+(?:点[〇零一二三四五六七八九]+)?)"
-    rf"|(?P<chinese>[〇零一二三四五六七八九十百千万亿两]+(?:点[〇零一二三四五六七八九]+)?)"
-    rf"|(?<![^\W_])(?P<words>(?:{_ENGLISH})(?:[ -](?:{_ENGLISH}))?(?:\s(?:hundred))?)(?![^\W_]))"
-    rf"(?P<close>\))?(?:[ -]?(?P<scale>{_SCALE})(?![a-z]))?(?:[ -]?(?P<unit>{_UNIT})(?![a-z]))?",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A number in base units of its dimension ("" where no unit stands beside it); `factor` is its unit in these."""
-
-    value: float
-    dimension: str = ""
-    factor: float = field(default=1.0, compare=False)
-
-
-def chinese_number(text: str) -> float:
-    """The value of a number in Chinese signs: 二十四 is 24, 一百零五 105, 三万五千 35,000, 二〇二四 2024."""
-    whole, _, decimals = text.partition("点")
-    value = _chinese_whole(whole)
-    return value + sum(_DIGITS[sign] / 10**place for place, sign in enumerate(decimals, 1))
-
-
-def _chinese_whole(text: str) -> float:
-    for sign, power in (("亿", 1e8), ("万", 1e4)):
-        if sign in text:
-            head, _, tail = text.rpartition(sign)
-            return (_chinese_whole(head) if head else 1) * power + (_chinese_whole(tail) if tail else 0)
-    if not any(sign in _POWERS for sign in text):
-        return float("".join(str(_DIGITS[sign]) for sign in text) or 0)
-    value, digit = 0, 0
-    for sign in text:
-        if sign in _POWERS:
-            value, digit = value + (digit or 1) * _POWERS[sign], 0
-        else:
-            digit = _DIGITS[sign]
-    return float(value + digit)
-
-
-@lru_cache(maxsize=4096)
-def quantities(text: str) -> tuple[Quantity, ...]:
-    """Every number of a text with its unit, in order: digits, English words and Chinese signs, scales applied
-    ("1.2 million", 三万), brackets as in a balance sheet negative ("(1,234)")."""
-    plain = re.sub(r"(?<=\d)per cent\b|(?<=\d )per cent\b", "percent", fold(text.replace("−", "-").replace("–", "-")))
-    found = []
-    for match in _QUANTITY.finditer(plain):
-        unit = match["unit"] or ""
-        if match["digits"]:
-            value = float(match["digits"].replace(",", ""))
-        elif match["percent"]:
-            part = match["of"]
-            value, unit = float(part) if part[0].isdigit() else chinese_number(part), "%"
-        elif match["chinese"]:
-            # One sign alone counts only before a unit: 一 stands in 一般 and 一些 too.
-            if len(match["chinese"]) == 1 and (not unit or match["chinese"] in "千万亿百"):
-                continue
-            if match["chinese"] in ("千万", "十分", "万一"):
-                continue
-            value = chinese_number(match["chinese"])
-        else:
-            value = _english_number(match["words"])
-        value *= _SCALES[match["scale"]] if match["scale"] else 1
-        if match["minus"] or (match["open"] and match["close"] and match["digits"]):
-            value = -value
-        dimension, factor = _UNITS[unit or match["before"] or match["before2"] or ""] if (
-            unit or match["before"] or match["before2"]) else ("", 1.0)
-        found.append(Quantity(value * factor, dimension, factor))
-    return tuple(found)
-
-
-def _english_number(text: str) -> float:
-    value = 0
-    for word in re.split(r"[\s-]+", text):
-        value = value * 100 if word == "hundred" else value + _WORDS[word]
-    return float(value)
+# ------------------------------------------------------------------------------------------------ numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +44,10 @@ def _wanted_number(rule: str, gold: str) -> _Wanted:
     unit = fold(str(given.get("unit", "")))
     scale = 1.0
     for word in unit.split():
-        if word in _SCALES:
-            scale *= _SCALES[word]
-    name = next((word for word in reversed(unit.split()) if word in _UNITS), "")
-    dimension, factor = _UNITS[name] if name else ("", 1.0)
+        if word in SCALES:
+            scale *= SCALES[word]
+    name = next((word for word in reversed(unit.split()) if word in UNITS), "")
+    dimension, factor = UNITS[name] if name else ("", 1.0)
     value, tolerance = float(given["value"]) * scale * factor, given.get("tolerance", 0)
     if isinstance(tolerance, str):
         margin = abs(value) * float(tolerance.rstrip("%")) / 100
@@ -192,7 +71,7 @@ def number_faults(value: Any) -> list[str]:
     if not relative and (not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or tolerance < 0):
         faults.append("rule 'number': tolerance is a number in the unit of the value, or a share such as \"1%\"")
     unit = value.get("unit", "")
-    unknown = [word for word in fold(str(unit)).split() if word not in _UNITS and word not in _SCALES]
+    unknown = [word for word in fold(str(unit)).split() if word not in UNITS and word not in SCALES]
     if unknown:
         faults.append(f"rule 'number': unknown unit {unknown[0]!r}; leave it out where only the number counts")
     return faults
@@ -251,6 +130,10 @@ def list_scores(text: str, wanted: Sequence[str]) -> dict[str, float]:
 
 
 # ------------------------------------------------------------------------------------------------ yes, no, maybe
+
+def _longest_first(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
 
 _DECISIONS = {
     word: name
@@ -317,5 +200,4 @@ def value_right(scores: Mapping[str, float]) -> bool | None:
     return all(value == 1 for value in read) if read else None
 
 
-__all__ = ["Quantity", "chinese_number", "decision", "decision_asked", "items_of", "list_scores", "number_faults",
-           "quantities", "value_right", "value_scores"]
+__all__ = ["decision", "decision_asked", "items_of", "list_scores", "number_faults", "value_right", "value_scores"]
