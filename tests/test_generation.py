@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tunewise.errors import DataMistake
 from tunewise.nouns import Chunk, Document, Hit
 from tunewise.questions import check_questions, load_questions
 from tunewise.questions.generation import generate, messages, place, read_pairs, sift
@@ -134,6 +135,32 @@ def test_every_filter_counts_and_names_what_falls_away():
     assert sift(titled, existing=[], retrieve=None, progress=lambda *_: None)[2][0][1] == "the title alone answers it"
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "title", "why"),
+    [
+        ("英文中级班的学费是多少？", "5", "课程", ""),
+        ("该文件夹保存多久？", "五年", "归档", ""),
+        ("这节能灯多少钱？", "20元", "灯具", ""),
+        ("保修多久？", "24个月", "保修", ""),
+        ("高中以上文化程度的人由谁登记？", "前台", "登记", ""),
+        ("谁批准报销？", "主任", "主管的任务", ""),
+        ("谁批准报销单？", "主管", "主管的任务", "the title alone answers it"),
+        ("多久？", "24个月", "保修", "it is no question of a usable length"),
+        ("这段文字讲了什么？", "质保", "条款", "it points at a passage that its reader does not see"),
+        ("本文的作者是谁？", "前台", "条款", "it points at a passage that its reader does not see"),
+        ("根据文中的规定，保修多久？", "24个月", "条款", "it points at a passage that its reader does not see"),
+        ("请问原文提到的费用是多少？", "5元", "条款", "it points at a passage that its reader does not see"),
+        ("该表的第二行是什么？", "5元", "条款", "it points at a passage that its reader does not see"),
+        ("该文件规定了什么？", "5元", "条款", "it points at a passage that its reader does not see"),
+    ],
+)
+def test_chinese_questions_are_not_taken_for_what_they_only_look_like(question, answer, title, why):
+    text = f"{answer}，如此而已。"
+    pair = (chunk(text, language="zh", title=title), Draft(question, answer, 100, 100 + len(text), "x"))
+    rejected = sift([pair], existing=[], retrieve=None, progress=lambda *_: None)[2]
+    assert [reason for _, reason in rejected] == ([why] if why else [])
+
+
 def test_passages_that_disagree_lose_both_questions():
     made = said(("How much is the fee?", "5 EUR", (100, 117)), ("How much is the fee?", "30 days", (118, 157)))
     _, _, rejected = sift(made, existing=[], retrieve=None, progress=lambda *_: None)
@@ -166,6 +193,31 @@ def test_what_is_written_is_an_ordinary_question_file_that_a_person_may_edit(tmp
     again = generate(pieces, **places)
     assert (again.written, again.known) == (0, 12)
     assert places["output"].read_text() == text + "\n"
+
+
+def test_blank_lines_of_an_editor_are_fine_and_broken_ones_are_named(tmp_path):
+    _, pieces, places = world(tmp_path)
+    generate(pieces, **places)
+    lines = places["output"].read_text().splitlines()
+    text = "\n".join([lines[0], "", "   ", *lines[1:], "", "  "])
+    places["output"].write_text(text)
+    assert generate(pieces, **places).known == 12
+    assert places["output"].read_text() == text + "\n"
+    places["output"].write_text("\n".join([lines[0], "{oops", *lines[1:]]) + "\n")
+    with pytest.raises(DataMistake) as error:
+        generate(pieces, **places)
+    assert "made.jsonl:2" in error.value.faults[0] and "delete the file" not in error.value.tip
+    assert "{oops" in places["output"].read_text()
+
+
+def test_passages_of_which_nothing_could_be_read_are_counted(tmp_path):
+    _, pieces, places = world(tmp_path)
+    texts = ["I cannot do that."] * 5 + ["Q: What is the price of it?\nA: 10 crowns"] * 7
+    said = iter(texts)
+    report = generate(pieces, write=lambda prompts: [next(said) for _ in prompts], **places)
+    assert report.unread == 5 and report.steps[0].before == 7
+    # Also when they stand in the log of an earlier run.
+    assert generate(pieces, write=lambda prompts: ["" for _ in prompts], **places).unread == 5
 
 
 def test_a_passage_is_asked_of_the_model_once(tmp_path):

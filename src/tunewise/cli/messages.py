@@ -95,6 +95,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "import_longest": ("longest: {count} tokens", "最长 {count} 个词元"),
     "generate_passages": ("{count} passages, {questions} drafts", "{count} 个段落，{questions} 个草稿"),
+    "generate_unread": (
+        "  {count} passage(s) of which the model wrote no question with an answer that could be read",
+        "  {count} 个段落：模型没有写出可读取的问题与答案",
+    ),
     "generate_nothing": ("{model} wrote nothing usable: take a larger model, or leave --model out",
                          "{model} 没有写出可用的问题：请换更大的模型，或去掉 --model"),
     "generate_done": ("{count} new questions in {path} ({known} stood there before)",

@@ -178,10 +178,12 @@ def generate(
                      k=k, progress=report_progress)
     if manners.json:
         out_json({"file": target, "passages": report.passages, "written": report.written, "known": report.known,
-                  "steps": report.steps,
+                  "unread": report.unread, "steps": report.steps,
                   "rejected": [{"question": question, "reason": reason} for question, reason in report.rejected]})
     else:
         out(message("generate_passages", count=report.passages, questions=report.steps[0].before))
+        if report.unread:
+            out(message("generate_unread", count=report.unread))
         for step in report.steps:
             out(f"  {step.name}: {step.before} -> {step.after}")
         out(message("generate_done", count=report.written, known=report.known, path=target))

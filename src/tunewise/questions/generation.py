@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunewise.errors import DataMistake
 from tunewise.nouns import Chunk, Gold, Hit, Question, to_json
 from tunewise.questions.files import question_json
 from tunewise.questions.leaks import near_pairs, plain
@@ -39,8 +40,16 @@ _PAIR = re.compile(
 )
 _POINTS = re.compile(
     r"\b(this|the|above|given) (passage|text|paragraph|excerpt|section|table)\b|according to (it|the above)|"
-    r"(本|这|该|上述|以上)(段|文|表|节)|根据(原文|上文|以上)|文中|原文", re.IGNORECASE,
+    # Not what only begins like a word for a text: 该文件夹, 这节能灯, 该表面, 以上文化程度.
+    r"(本|这|该|此|上述|以上)(段(?!时|期|路|距|航|视频|录音)|文(?!化|具|员|凭|档|明|物|学|科|秘|体|旅|字处|献|件[夹柜袋盒架名系服])"
+    r"|表(?!面|示|现|演|决|皮|带)|节(?!能|日|目|约|点|拍|奏|省|假|气|电|水|课|车|油))|根据(原文|上文|以上)|"
+    # 英文中级班 holds these two signs as well.
+    r"(^|[^一-鿿]|请问|根据|按照|依据|在|从|据)文中(?!级|心|学|文|英)|"
+    r"(^|[^一-鿿]|根据|按照|在|从)原文|原文(中|里|提|所)", re.IGNORECASE,
 )
+_SHORTEST = {"en": 6, "zh": 5}
+"""Signs of a usable question: 保修多久？ is one."""
+_RUN = re.compile(r"[一-鿿]+|[^\W_一-鿿]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class Report:
     written: int
     known: int
     """Questions that an earlier run of the same kind had written already."""
+    unread: int = 0
+    """Passages about which the model wrote nothing that could be read as a question with its answer."""
 
 
 def messages(chunk: Chunk, count: int) -> list[dict[str, str]]:
@@ -138,7 +149,8 @@ def _verbatim(chunk: Chunk, one: Draft) -> str:
 
 
 def _form(chunk: Chunk, one: Draft) -> str:
-    if not one.question.endswith(("?", "？")) or not 6 <= len(one.question) <= 240:
+    shortest = _SHORTEST[prompt_language(one.question)]
+    if not one.question.endswith(("?", "？")) or not shortest <= len(one.question) <= 240:
         return "it is no question of a usable length"
     if _POINTS.search(one.question):
         return "it points at a passage that its reader does not see"
@@ -149,8 +161,12 @@ def _title(chunk: Chunk, one: Draft) -> str:
     answer = plain(one.answer)
     if not answer or answer in plain(one.question):
         return "its answer stands in the question"
-    known = set(terms(f"{chunk.title} {chunk.heading}"))
-    return "the title alone answers it" if known.issuperset(terms(one.answer)) else ""
+    title = f"{chunk.title} {chunk.heading}".casefold()
+    known = set(terms(title))
+    # Words in any order, but Chinese as it stands: single signs of an answer are in many a title.
+    runs = _RUN.findall(one.answer.casefold())
+    told = all(run in (title if prompt_language(run) == "zh" else known) for run in runs)
+    return "the title alone answers it" if told else ""
 
 
 def _unique(pairs: Sequence[_Pair], existing: Sequence[str]) -> dict[int, str]:
@@ -243,19 +259,38 @@ def append(questions: Iterable[Question], *, output: Path, log: Path) -> tuple[i
 
 
 def _lines(path: Path) -> list[Any]:
-    """The lines that stand in a file which a person may have edited; a last line that a kill tore is cut off."""
+    """The lines that stand in a file which a person may have edited; a last line that a kill tore is cut off.
+
+    Blank lines are fine, as in every question file; `DataMistake` names the broken ones, and nothing is taken away.
+    """
     if not path.exists():
         return []
     data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
+    values, faults = [], []
+    pieces = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, piece in enumerate(pieces, 1):
+        if not piece.strip():
+            continue
         try:
-            # Editors leave out the last line end; a whole line stays.
-            json.loads(data[data.rfind(b"\n") + 1 :])
-            with path.open("ab") as file:
-                file.write(b"\n")
-        except ValueError:
-            pass
-    return [value for value in recover_jsonl(path) if isinstance(value, dict)]
+            values.append(json.loads(piece))
+        except ValueError as error:
+            if number == len(pieces):
+                with path.open("r+b") as file:
+                    file.truncate(data.rfind(b"\n") + 1)
+                data = b""
+            else:
+                faults.append(f"{path}:{number}: not JSON: {error}")
+    if faults:
+        raise DataMistake(
+            f"{len(faults)} broken line(s) in {path}, to which questions are added",
+            tip="mend them or take them out: the others stay, and what was written once is not written again",
+            faults=tuple(faults),
+        )
+    if data and not data.endswith(b"\n"):
+        # Editors leave out the last line end; a whole line stays.
+        with path.open("ab") as file:
+            file.write(b"\n")
+    return [value for value in values if isinstance(value, dict)]
 
 
 def generate(
@@ -267,7 +302,10 @@ def generate(
     `write` is a model; None: by forms (see patterns.py). `existing` are the wordings that the user's question file
     has; a question counts only if `retrieve` brings its evidence back. The same arguments go on where a run stopped.
     """
+    # Before a model writes for hours.
+    _lines(output)
     made = draft(chunks, log=log, write=write, count=count, progress=progress)
     kept, steps, rejected = sift(made, existing=existing, retrieve=retrieve, progress=progress)
     written, known = append([as_question(*pair) for pair in kept], output=output, log=log)
-    return Report(len(chunks), tuple(steps), tuple(rejected), written, known)
+    unread = len(chunks) - len({chunk.id for chunk, _ in made}) if write else 0
+    return Report(len(chunks), tuple(steps), tuple(rejected), written, known, unread)
