@@ -64,6 +64,28 @@ def test_without_its_oracle_a_row_teaches_the_refusal():
     assert all("30 days" not in row.messages[-1][1] for row in refused)
 
 
+def test_every_row_shows_as_many_passages_whether_it_answers_or_refuses():
+    """Else a model could tell from their number what it is to say."""
+    everything = retrieve_of(0, 3, 1, 2)([""])[0]
+    for retrieved in ((0, 3), (1, 3), (3,)):
+        rows, _ = raft_rows([ANSWERABLE] * 40 + [UNANSWERABLE], retrieve_of(*retrieved), oracle, without_oracle=0.5,
+                            seed=1, further=lambda query: everything)
+        shown = [row.messages[-1][1] for row in rows]
+        assert {row.refuses for row in rows} == {True, False}
+        assert {sum(f"[{n}]" in text for n in range(1, 6)) for text in shown} == {len(retrieved)}
+        dropped = [text for row, text in zip(rows[:40], shown, strict=False) if row.refuses]
+        assert dropped and not any("30 days" in text for text in dropped)
+    rows, report = raft_rows([ANSWERABLE], retrieve_of(0, 3), oracle, without_oracle=1.0)
+    assert "1 rows without their gold passage show fewer passages" in report.notes[-1]
+
+
+def test_passages_that_fill_the_gap_stand_in_the_order_of_answering():
+    rows, _ = raft_rows([ANSWERABLE], retrieve_of(0, 3), oracle, without_oracle=1.0,
+                        further=lambda query: retrieve_of(0, 3, 2)([""])[0], arrange=lambda hits: hits[::-1])
+    text = rows[0].messages[-1][1]
+    assert text.index("Ask the store") < text.index("Nothing else")
+
+
 def test_unanswerable_questions_are_refusal_rows_with_passages():
     rows, _ = raft_rows([UNANSWERABLE], retrieve_of(0, 1), oracle)
     assert rows[0].completion == REFUSAL["en"] and "[1]" in rows[0].messages[-1][1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tunewise.answers import QueryWriter
@@ -58,10 +60,13 @@ def rows_of(
     assert books is not None
     template = template_of(recipe, approach, settings)
     writer = QueryWriter(lambda: load_model(approach.model))
-    how = approach.retrieval.follow_up
+    how, count = approach.retrieval.follow_up, token_counter(approach.model)
+    # Ranked as answering ranks them, only more of them: what stands behind the passages that are shown.
+    deep = replace(approach.retrieval, k=3 * approach.retrieval.k + 2, budget=10**9, order="best-first")
+    deeper = cache(lambda: books.retriever(deep, count, generate=writer))
     rows, report = raft_rows(
         questions,
-        books.retriever(approach.retrieval, token_counter(approach.model), generate=writer),
+        books.retriever(approach.retrieval, count, generate=writer),
         books.oracle,
         template=template,
         without_oracle=settings.without_oracle,
@@ -71,6 +76,7 @@ def rows_of(
         seed=settings.seed,
         arrange=lambda hits: ordered(hits, approach.retrieval.order),
         searched=lambda q: stand_alone(q.question, q.history, how=how, generate=writer),
+        further=lambda query: deeper()([query])[0],
     )
     if recipe == "raft":
         return rows, report

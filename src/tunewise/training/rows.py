@@ -148,14 +148,16 @@ def raft_rows(
     seed: int = 0,
     arrange: Callable[[list[Hit]], list[Hit]] = lambda hits: hits,
     searched: Callable[[Question], str] = lambda question: question.question,
+    further: Callable[[str], list[Hit]] = lambda query: [],
 ) -> tuple[list[TrainingRow], RowReport]:
     """RAFT rows (Zhang et al. 2024, arXiv:2403.10131): retrieved passages, question, answer with its passage's number.
 
     Passages are what `retrieve` gives for the question, distractors included. Where it misses the gold passage (the
     oracle), `oracle(question)` puts it in place of the lowest ranked one. In the share `without_oracle` of the
     answerable rows ("auto": the share that retrieval missed) the gold passages are taken out and the completion is the
-    refusal, because the passages then do not hold the answer; unanswerable questions are refusal rows as well, and
-    `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are dealt in
+    refusal, because the passages then do not hold the answer; the next ranked distractors of `further(query)` fill
+    their places, else the number of passages would tell which rows refuse. Unanswerable questions are refusal rows as
+    well, and `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are dealt in
     random order, so that position does not stand in for content. With `quotes` the completion first says, word for
     word, the sentence that holds the answer (chain of thought with citations, section 3 of the paper), then the
     template's answer mark and the answer. `searched` is what is searched for a question with earlier turns; `arrange`
@@ -177,7 +179,7 @@ def raft_rows(
         without_oracle = missed / max(1, len(could))
         notes = (f"without_oracle {without_oracle:.2f}: retrieval missed the gold passage of {missed} of {len(could)}",)
     rows: list[TrainingRow] = []
-    oracle_found = oracle_added = 0
+    oracle_found = oracle_added = short = 0
     for question, retrieved in zip(questions, found, strict=True):
         hits = list(retrieved)
         # A gold span may be cut by a chunk's end: the chunks that the oracle names hold it as well.
@@ -198,7 +200,7 @@ def raft_rows(
             # Distractors leave from the lowest rank; passages that hold gold stay.
             for chunk in missing:
                 rank = len(hits) + 1
-                if len(hits) > 1 and (spare := [hit for hit in hits if hit.chunk.id not in golden]):
+                if len(hits) >= len(retrieved) and (spare := [hit for hit in hits if hit.chunk.id not in golden]):
                     last = max(spare, key=lambda hit: hit.rank)
                     hits.remove(last)
                     rank = last.rank
@@ -208,6 +210,9 @@ def raft_rows(
                 hits = arrange(sorted(hits, key=lambda hit: hit.rank))
         elif dropped:
             hits = [hit for hit in hits if hit.chunk.id not in golden]
+            if len(hits) < len(retrieved):
+                hits = arrange(_refilled(hits, further(searched(question)), question, golden, len(retrieved)))
+                short += len(hits) < len(retrieved)
         if rng.random() < shuffle:
             rng.shuffle(hits)
         completion = _completion(question, hits, golden, dropped)
@@ -231,8 +236,28 @@ def raft_rows(
         f" answerable questions, and was put in for {oracle_added}; {refusals} of {len(rows)} rows teach the refusal",
         *capped,
     )
+    if short:
+        notes = (*notes, f"{short} rows without their gold passage show fewer passages: there were no further ones")
     assert made == len(rows) + left
     return rows, RowReport(len(questions), len(rows), oracle_found, oracle_added, refusals, left, notes)
+
+
+def _refilled(
+    hits: Sequence[Hit], further: Sequence[Hit], question: Question, golden: set[str], count: int
+) -> list[Hit]:
+    """Up to `count` passages by rank: these, and the next ones that hold nothing of the gold."""
+    known = golden | {hit.chunk.id for hit in hits}
+    last = max((hit.rank for hit in hits), default=0)
+    fresh = [hit for hit in further if hit.chunk.id not in known and not _touches(hit.chunk, question)]
+    more = fresh[: count - len(hits)]
+    return [*sorted(hits, key=lambda hit: hit.rank), *(replace(hit, rank=last + n) for n, hit in enumerate(more, 1))]
+
+
+def _touches(chunk: Chunk, question: Question) -> bool:
+    return any(
+        chunk.document == gold.document and (not gold.end or (gold.start < chunk.end and chunk.start < gold.end))
+        for gold in question.gold
+    )
 
 
 def _completion(question: Question, hits: Sequence[Hit], golden: set[str], dropped: bool) -> str:
