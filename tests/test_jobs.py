@@ -119,6 +119,12 @@ def test_a_leak_refuses_the_comparison_and_names_the_pair(project):
     (project.root / "tunewise.toml").write_text(toml, encoding="utf-8")
     with pytest.raises(GateFailed, match="copied and lamp"):
         compare(load_project(project.root, environ={}, user=project.root / "none"))
+    # What is chosen by validation questions must not have been learned either.
+    learned, held = (json.loads(lines[1]) | {"id": split, "split": split} for split in ("train", "validation"))
+    rest = [line for line in lines if json.loads(line)["id"] != json.loads(lines[1])["id"]]
+    project.questions.write_text("\n".join([*rest, json.dumps(learned), json.dumps(held)]), encoding="utf-8")
+    with pytest.raises(GateFailed, match="train and validation"):
+        compare(load_project(project.root, environ={}, user=project.root / "none"))
 
 
 def test_gold_that_no_longer_stands_refuses_the_comparison(project):

@@ -2,13 +2,14 @@
 
 import csv
 import json
+import time
 
 import pytest
 
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.jobs.imports import import_file, own_pairs, own_rows
 from tunewise.nouns import Question
-from tunewise.questions import load_questions
+from tunewise.questions import load_questions, text_leaks
 from tunewise.training.formats import as_line, histogram, read_examples
 
 U, A, S = ({"role": role, "content": role[0] + "!"} for role in ("user", "assistant", "system"))
@@ -162,12 +163,69 @@ def test_an_import_shows_what_it_took_and_counts(tmp_path):
 def test_rows_of_a_file_are_trained_on_unless_they_ask_what_is_measured(tmp_path):
     path = write(tmp_path / "rows.jsonl", [{"prompt": "How long may meters be kept?", "completion": "a week"}])
     far = Question("t", "Who signs the orders of the firm?", ("x",))
-    rows, faults = own_rows(path, [far])
-    assert rows[0].completion == "a week" and rows[0].question == "rows.jsonl:1" and faults == ()
-    with pytest.raises(GateFailed, match="rows.jsonl:1#0 and t"):
+    rows, read = own_rows(path, [far])
+    assert rows[0].completion == "a week" and rows[0].question == "rows.jsonl:1" and read.faults == ()
+    with pytest.raises(GateFailed, match="rows.jsonl:1 and t"):
         own_rows(path, [Question("t", "how long may meters be kept", ("x",), split="validation")])
     with pytest.raises(DataMistake, match="text rows"):
         own_rows(write(tmp_path / "t.jsonl", GOOD["text"]), [far])
+
+
+ENGLISH = Question("t", "How long may meters be kept?", ("x",))
+CHINESE = Question("t", "退回的仪表保存多长时间？", ("x",), language="zh")
+ASK = "Answer the following question about our handbook in a few words.\n\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "asked"),
+    [
+        ({"prompt": ASK + "How long may meters be kept?", "completion": "a week"}, ENGLISH),
+        ({"prompt": ASK + "For how long may a meter be returned to us?", "completion": "a week"},
+         Question("t", "How long may a meter be returned to us now?", ("x",))),
+        ({"instruction": "Answer briefly: How long may meters be kept?", "input": "Use the handbook.", "output": "x"},
+         ENGLISH),
+        ({"instruction": "Answer from the handbook.", "input": "How long may meters be kept?", "output": "x"}, ENGLISH),
+        ({"instruction": "Hello?", "output": "Hi.", "history": [["How long may meters be kept", "a week"]]}, ENGLISH),
+        ({"prompt": "Write a question.", "completion": "How long may meters be kept? A week."}, ENGLISH),
+        ({"prompt": "请用几个字回答下面关于手册的问题。\n\n退回的仪表保存多长时间？", "completion": "一周"}, CHINESE),
+        ({"prompt": "请回答：退回的仪表保存多长时间", "completion": "一周"}, CHINESE),
+        ({"prompt": "请回答这个问题：退回仪表保存多长时间？谢谢。", "completion": "一周"}, CHINESE),
+        ({"prompt": "请用几个字回答。\n保修多久？", "completion": "一年"}, Question("t", "保修多久？", ("x",))),
+    ],
+)
+def test_an_instruction_around_it_does_not_hide_a_test_question(row, asked, tmp_path):
+    path = write(tmp_path / "rows.jsonl", [row])
+    with pytest.raises(GateFailed, match="rows.jsonl:1 and t"):
+        own_rows(path, [asked])
+
+
+def test_what_only_looks_like_a_test_question_is_kept(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [
+        {"prompt": "Passages:\nMeters may be kept for a week. What is new is said here.\n\nQuestion: Who signs?",
+         "completion": "the office"},
+        # Four characters in a longer question may ask something else.
+        {"prompt": "新购的整机保修多久？", "completion": "一年"},
+        {"prompt": "谁负责登记退回的仪表？", "completion": "前台"}])
+    asked = [ENGLISH, CHINESE, Question("w", "What is new?", ("x",)), Question("y", "Who?", ("x",)),
+             Question("z", "保修多久？", ("x",))]
+    assert len(own_rows(path, asked)[0]) == 3
+
+
+def test_many_rows_are_compared_in_seconds():
+    texts = {f"r{i}": [f"Read on.\nSome passage {i} of words {i * 7} and more.\n\nQuestion: Who signs order {i}?"]
+             for i in range(1000)}
+    asked = [Question(f"q{i}", f"How long may the meter of site {i} be kept by order?", ("x",)) for i in range(500)]
+    start = time.process_time()
+    assert text_leaks(texts, asked) == []
+    assert time.process_time() - start < 10
+
+
+def test_rows_keep_the_groups_that_they_name(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [{"prompt": "u!", "completion": "a!", "groups": ["hr", "board"]},
+                                           {"prompt": "u!", "completion": "b!", "groups": [3]}])
+    rows, read = own_rows(path, [])
+    assert rows[0].groups == ("board", "hr") and "rows.jsonl:2: 'groups' is a list of texts" in read.faults[0]
+    assert read_examples(write(tmp_path / "e.jsonl", [as_line(one) for one in read.examples])).examples[0].groups
 
 
 def test_pairs_of_a_file_are_refused_when_they_ask_what_is_measured(tmp_path):

@@ -1,39 +1,64 @@
 """`tunewise tune` from the command line on a tiny model: by recipe, by method, with a sweep on validation."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
-from tiny_training import QUESTIONS, make_tiny
-from tunewise.nouns import Question
-from tunewise.questions import save_questions
+from tiny_training import make_tiny
+from tunewise.errors import ConfigMistake, GateFailed, ModelMistake
+from tunewise.nouns import Gold, Question
+from tunewise.project import load_project
+from tunewise.questions import load_questions, save_questions
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 
+FACTS = {
+    "Send a lamp back within 30 days.": ("30 days", "Within what time is a lamp sent back?"),
+    "The repair of a kettle costs 5 EUR.": ("5 EUR", "What does the repair of a kettle cost?"),
+    "Ms Holt signs every order.": ("Ms Holt", "Who signs orders?"),
+    "The office opens at 8:30.": ("8:30", "When does the office open?"),
+    "Tents are lent for one week.": ("one week", "For how long are tents lent?"),
+    "A stove burns 80 grams an hour.": ("80 grams", "How much gas does a stove burn?"),
+    "Parcels leave from gate 4.": ("gate 4", "Where do parcels leave?"),
+    "Vouchers expire after two years.": ("two years", "When do vouchers expire?"),
+}
+TOML = '''[project]
+model = "{model}"
+embedder = "hash"
+[retrieval]
+k = 1
+[groups]
+"hr/*" = ["hr"]
+[training]
+epochs = 4
+rank = 2
+batch = 4
+'''
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A project of a tiny model with training and validation questions."""
+def tiny(tmp_path_factory):
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny):
+    """A project of a tiny model with training and validation questions; half of its pages are for one group."""
     root = tmp_path_factory.mktemp("project")
-    tiny = make_tiny(tmp_path_factory.mktemp("tiny"))
-    (root / "documents").mkdir()
-    text = "# Returns\n\nSend it back within 30 days. The fee is 5 EUR.\n"
-    (root / "documents" / "r.md").write_text(text)
-    start = text.index("30 days")
-    gold = (type(QUESTIONS[0].gold[0])("r.md", start, start + 7),)
-    save_questions(
-        root / "questions.jsonl",
-        [
-            Question(f"q{i}", f"How long, {i}?", ("30 days",), gold, split="validation" if i > 5 else "train")
-            for i in range(8)
-        ],
-    )
-    (root / "tunewise.toml").write_text(
-        f'[project]\nmodel = "{tiny}"\n'
-        'embedder = "hash"\n[retrieval]\nk = 1\n[training]\nepochs = 4\nrank = 2\nbatch = 4\n'
-    )
+    questions = []
+    for i, (fact, (answer, asked)) in enumerate(FACTS.items()):
+        name = f"{'hr' if i % 2 else 'all'}/{i}.md"
+        (root / "documents" / name).parent.mkdir(parents=True, exist_ok=True)
+        text = f"# Page {i}\n\n{fact}\n"
+        (root / "documents" / name).write_text(text)
+        gold = (Gold(name, text.index(answer), text.index(answer) + len(answer)),)
+        questions.append(Question(f"q{i}", asked, (answer,), gold, split="validation" if i > 5 else "train"))
+    save_questions(root / "questions.jsonl", questions)
+    (root / "tunewise.toml").write_text(TOML.format(model=tiny))
     return root
 
 
@@ -77,6 +102,130 @@ def test_a_sweep_begins_with_what_would_hold_without_it():
     assert found[0] == {"rate": 1e-3, "epochs": 2, "rank": 64, "alpha": 128}
     assert len({tuple(one.values()) for one in found}) == 9
     assert candidates_of(2, rate=1e-3, epochs=2, rank=0, seed=0)[0] == {"rate": 1e-3, "epochs": 2}
+
+
+def test_a_sweep_keeps_the_ratio_of_alpha_and_rank_and_the_rate_to_the_digit():
+    from tunewise.jobs.sweep import candidates_of
+
+    found = candidates_of(40, rate=1.234e-3, epochs=2, rank=16, seed=0, alpha=16)
+    assert found[0] == {"rate": 1.234e-3, "epochs": 2, "rank": 16, "alpha": 16}
+    assert all(one["alpha"] == one["rank"] for one in found)
+
+
+def test_a_trial_that_diverged_loses():
+    from tunewise.jobs.sweep import better_half, loss_of
+
+    a, b, c = {"rate": 1.0}, {"rate": 0.5}, {"rate": 0.1}
+    assert better_half([(math.nan, 1, a), (0.5, 2, b)]) == [b]
+    assert better_half([(loss_of([{"loss": 0.1}, {"loss": math.nan}]), 1, a), (0.7, 2, b), (0.6, 3, c)]) == [c]
+    assert loss_of([{"loss": 0.5}, {"loss": 0.4}]) == 0.4
+
+
+def test_a_sweep_looks_even_where_the_project_has_no_patience(folder, capsys, tmp_path):
+    assert run(folder, "ingest") == 0
+    capsys.readouterr()
+    toml = (folder / "tunewise.toml").read_text()
+    try:
+        (folder / "tunewise.toml").write_text(toml + "patience = 0\nalpha = 2\n")
+        assert run(folder, "tune", "sft", "--sweep", "2", "--json", "--epochs", "2") == 0
+        made = json.loads(capsys.readouterr().out)
+        assert made["sweep"][0]["alpha"] == made["sweep"][0]["rank"] == 2
+        about = json.loads((Path(made["adapter"]) / "tunewise.json").read_text())
+        assert about["settings"]["patience"] == 0
+        for recipe in ("dap", "dpo"):
+            assert run(folder, "tune", recipe, "--sweep", "2") == 2
+            assert "makes none" in capsys.readouterr().err
+    finally:
+        (folder / "tunewise.toml").write_text(toml)
+
+
+def plan_of(folder, name, **given):
+    from tunewise.jobs.tune import wanted, worked_out
+
+    project = load_project(folder, environ={}, user=folder / "none")
+    return worked_out(project, wanted(project, name), given=given)
+
+
+def test_adapters_name_the_groups_of_all_that_went_in(folder, capsys):
+    assert run(folder, "ingest") == 0
+    rows = plan_of(folder, "sft").rows
+    assert {row.question: row.groups for row in rows} == {f"q{i}": ("hr",) if i % 2 else () for i in range(6)}
+    # Also where the passages of the row do not show what the question rests on.
+    robbed = plan_of(folder, "raft", without_oracle=1.0, max_refusals=1.0).rows
+    assert all("hr" in row.groups for row in robbed if row.question in ("q1", "q3", "q5"))
+    capsys.readouterr()
+    assert run(folder, "tune", "sft", "--json") == 0
+    about = json.loads((Path(json.loads(capsys.readouterr().out)["adapter"]) / "tunewise.json").read_text())
+    assert about["groups"] == ["hr"]
+
+
+def test_answers_that_name_no_document_are_for_who_may_read_all(folder):
+    assert run(folder, "ingest") == 0
+    before = (folder / "questions.jsonl").read_text()
+    more = [Question("loose", "Which colour has the flag?", ("green",), split="train"),
+            Question("ours", "Whose is the pump?", ("ours",), split="train", groups=("board",)),
+            Question("none", "Who is king there?", answerable=False, split="train")]
+    try:
+        save_questions(folder / "questions.jsonl", [*load_questions(folder / "questions.jsonl"), *more])
+        (folder / "rows.jsonl").write_text('{"prompt": "What is rain?", "completion": "water"}\n')
+        (folder / "tunewise.toml").write_text(
+            (folder / "tunewise.toml").read_text().replace("[training]", '[training]\nrows = "rows.jsonl"'))
+        plan = plan_of(folder, "sft")
+        groups = {row.question: row.groups for row in plan.rows}
+        assert groups["loose"] == ("hr",) and groups["ours"] == ("board",) and groups["none"] == ()
+        assert groups["rows.jsonl:1"] == ("hr",)
+        assert any("2 rows name neither a document nor a group" in note for note in plan.report.notes)
+    finally:
+        (folder / "questions.jsonl").write_text(before)
+        (folder / "tunewise.toml").write_text(
+            (folder / "tunewise.toml").read_text().replace('rows = "rows.jsonl"\n', ""))
+
+
+def test_what_became_of_rows_is_said_at_every_step(folder):
+    assert run(folder, "ingest") == 0
+    good = '{"prompt": "Hello", "completion": "Hi"}\n'
+    (folder / "rows.jsonl").write_text(good + '{"prompt": "Hello there"}\n' + good)
+    toml = (folder / "tunewise.toml").read_text()
+    try:
+        (folder / "tunewise.toml").write_text(toml.replace("[training]", '[training]\nrows = "rows.jsonl"'))
+        said = "\n".join(plan_of(folder, "sft").report.notes)
+    finally:
+        (folder / "tunewise.toml").write_text(toml)
+    assert "rows: 6 training questions in, 6 rows out" in said
+    assert "3 rows in (prompt-completion), 2 added, 1 could not be read" in said
+    assert "rows.jsonl:2: it lacks 'completion'" in said
+    assert "validation: 2 questions in, 2 of them answerable, 2 rows, 2 spread over them are looked at" in said
+
+
+def test_what_cannot_work_is_refused_before_anything_is_trained(folder, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(folder, "ingest") == 0
+    from tunewise.jobs.tune import wanted, worked_out
+
+    project = load_project(folder, environ={}, user=folder / "none")
+    with pytest.raises(ModelMistake, match="NVIDIA GPU"):
+        worked_out(project, wanted(project, "sft", method="qlora", parent="dap"))
+    toml = (folder / "tunewise.toml").read_text()
+    try:
+        (folder / "tunewise.toml").write_text(toml + '[training.dap]\nmethod = "prompt-tuning"\n')
+        project = load_project(folder, environ={}, user=folder / "none")
+        with pytest.raises(ConfigMistake, match=r"dap learns virtual tokens \(prompt-tuning\)"):
+            worked_out(project, wanted(project, "sft", parent="dap"))
+    finally:
+        (folder / "tunewise.toml").write_text(toml)
+
+
+def test_leaks_between_any_two_splits_refuse_the_training(folder):
+    before = (folder / "questions.jsonl").read_text()
+    for split in ("validation", "test"):
+        copy = json.loads(before.splitlines()[0]) | {"id": "copied", "split": split}
+        try:
+            (folder / "questions.jsonl").write_text(before + json.dumps(copy) + "\n")
+            with pytest.raises(GateFailed, match=rf"q0 and copied \(train and {split}: both rest on all/0.md"):
+                plan_of(folder, "sft")
+        finally:
+            (folder / "questions.jsonl").write_text(before)
 
 
 def test_settings_said_once_come_with_the_lines_that_keep_them(folder, capsys):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.models import renderer, token_counter
 from tunewise.nouns import Question
-from tunewise.questions import find_leaks, save_questions
+from tunewise.questions import save_questions, text_leaks
 from tunewise.sentences import prompt_language
 from tunewise.store import write_text
 from tunewise.training import TrainingRow
-from tunewise.training.formats import Example, as_line, histogram, read_examples
+from tunewise.training.formats import Example, Read, as_line, histogram, read_examples
 
 if TYPE_CHECKING:
     from tunewise.training.preference import Pair
@@ -81,11 +81,11 @@ def _whole(example: Example, render: Callable[[Sequence[dict[str, str]]], str]) 
 def _question(example: Example, path: Path) -> Question:
     text = example.messages[0][1]
     return Question(f"{path.stem}-{example.line}", text, (example.completion,), kind="imported",
-                    language=prompt_language(text))
+                    language=prompt_language(text), groups=example.groups)
 
 
-def own_rows(path: Path, measured: Sequence[Question]) -> tuple[list[TrainingRow], tuple[str, ...]]:
-    """Rows of a file that `[training] rows` names, and their faults; `GateFailed` when one asks what is measured.
+def own_rows(path: Path, measured: Sequence[Question]) -> tuple[list[TrainingRow], Read]:
+    """Rows of a file that `[training] rows` names, and what was read; `GateFailed` when one holds what is measured.
 
     Only prompts with completions can be learned here; other kinds are a `DataMistake`.
     """
@@ -93,25 +93,31 @@ def own_rows(path: Path, measured: Sequence[Question]) -> tuple[list[TrainingRow
     if other := sorted({one.kind for one in read.examples} - {"answer"}):
         raise DataMistake(f"{path} holds {', '.join(other)} rows ({read.form}), not prompts with completions",
                           tip="tunewise questions import shows what a file holds")
-    rows = [TrainingRow(one.messages, one.completion, f"{path.name}:{one.line}") for one in read.examples]
-    asked = [Question(f"{row.question}#{i}", row.messages[-1][1]) for i, row in enumerate(rows)]
-    _refuse_leaks(path, asked, measured)
-    return rows, read.faults
+    rows = [
+        TrainingRow(one.messages, one.completion, f"{path.name}:{one.line}", groups=one.groups)
+        for one in read.examples
+    ]
+    # A conversation gives a row for each of its replies: the last of them holds all turns.
+    _refuse_leaks(path, {row.question: [*_said(row.messages), row.completion] for row in rows}, measured)
+    return rows, read
 
 
 def own_pairs(path: Path, measured: Sequence[Question]) -> list[Pair]:
-    """Preference pairs of a file that `pairs` names; `GateFailed` when one of them asks what is measured."""
+    """Preference pairs of a file that `pairs` names; `GateFailed` when one of them holds what is measured."""
     from tunewise.training.preference import load_pairs
 
-    pairs = load_pairs(path)
-    said = [[content for role, content in pair.messages if role == "user"] for pair in pairs]
-    _refuse_leaks(
-        path, [Question(f"{path.name}#{i}", turns[-1]) for i, turns in enumerate(said, 1) if turns], measured
-    )
+    pairs = [replace(pair, question=f"{path.name}#{i}") for i, pair in enumerate(load_pairs(path), 1)]
+    said = {pair.question: [*_said(pair.messages), pair.chosen, pair.rejected] for pair in pairs}
+    _refuse_leaks(path, said, measured)
     return pairs
 
 
-def _refuse_leaks(path: Path, asked: Sequence[Question], measured: Sequence[Question]) -> None:
-    if leaks := find_leaks(asked, [question for question in measured if question.split != "train"]):
+def _said(messages: Sequence[tuple[str, str]]) -> list[str]:
+    return [content for _, content in messages]
+
+
+def _refuse_leaks(path: Path, texts: Mapping[str, Sequence[str]], measured: Sequence[Question]) -> None:
+    if leaks := text_leaks(texts, [question for question in measured if question.split != "train"]):
         shown = "; ".join(f"{a} and {b} ({why})" for a, b, why in leaks[:5])
-        raise GateFailed(f"{len(leaks)} row(s) of {path} ask what is measured: {shown}", tip="take them out of it")
+        raise GateFailed(f"{len(leaks)} time(s) a row of {path} asks what is measured: {shown}",
+                         tip="take them out of it")

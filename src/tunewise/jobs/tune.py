@@ -5,26 +5,30 @@ A recipe may have a parent (`parent = "dap"`): the parent is built first, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewise.errors import ConfigMistake, DataMistake, ModelMistake
+from tunewise.errors import ConfigMistake, DataMistake, GateFailed, ModelMistake
 from tunewise.jobs.child import in_child
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import leaves_for
 from tunewise.jobs.imports import own_pairs, own_rows
 from tunewise.jobs.library import Library, library
 from tunewise.jobs.recipes import NEEDS_INDEX, PREFERENCES, rows_of, template_of
+from tunewise.jobs.restricted import records_of, with_groups
 from tunewise.jobs.rewards import judged, quality_of
 from tunewise.models import is_local
+from tunewise.models.chains import manifest
 from tunewise.nouns import Approach, Question
-from tunewise.questions import check_questions, load_questions
+from tunewise.questions import check_questions, load_questions, split_leaks
 from tunewise.store import lock, project_folder, read_json
 from tunewise.training import METHODS, RECIPES, RowReport, TrainingRow, TrainingSettings
+from tunewise.training.formats import Read
+from tunewise.training.methods import refuse_without_gpu
 
 if TYPE_CHECKING:
     from tunewise.project import Project
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 Note = Callable[[str], None]
 
+LOOKED = 32
+"""About so many validation rows are looked at: a look must not take as long as the training between two of them."""
+FAULTS = 5
+"""So many faults of a file of rows are said with their line."""
 ROW_SETTINGS = ("without_oracle", "shuffle", "quotes", "max_refusals", "instructions")
 """What a preference run takes over from the ancestor whose prompts it uses: both must show the same rows."""
 
@@ -71,14 +79,14 @@ def plan(
     books: Library | None,
     given: dict[str, Any] | None = None,
     seed: int = 0,
+    looks: bool = False,
 ) -> Plan:
     """Rows and settings of an approach's recipe on the training split of `questions`; most recipes need `books`.
 
     `given` are settings that go over those of the project; `seed` is added to the settings' own: the same recipe,
-    trained again with other luck. `ConfigMistake` names what is unknown or missing.
+    trained again with other luck. `looks` makes validation rows whatever the patience. `ConfigMistake` names what is
+    unknown or missing.
     """
-    from tunewise.training.leaving import adapter_identity
-
     recipe, model = approach.recipe or "", approach.model
     if recipe not in RECIPES:
         raise ConfigMistake(f"there is no recipe {recipe!r}", tip=f"known: {', '.join(RECIPES)}")
@@ -104,6 +112,8 @@ def plan(
     if books is not None:
         approach = replace(approach, retrieval=settled(project, books, approach.retrieval, questions))
     parent = _parent(project, approach, questions, settings, books, seed=seed)
+    if parent is not None:
+        _refuse_virtual(parent)
     source = recipe
     if recipe in PREFERENCES:
         source, theirs = _source(recipe, parent)
@@ -115,32 +125,72 @@ def plan(
         report = RowReport(0, len(rows), notes=(f"{len(rows)} pairs from {settings.pairs}",))
     else:
         rows, report = rows_of(project, source, approach, learned, settings, books)
+        if source != "dap":
+            report = _also(report, f"rows: {len(learned)} training questions in, {len(rows)} rows out")
     if (file := project.training.get("rows")) and recipe in ("sft", "raft", "hybrid"):
-        added, faults = own_rows(project.root / str(file), questions)
+        added, read = own_rows(project.root / str(file), questions)
         rows = [*rows, *added]
-        report = replace(report, rows=len(rows), notes=(
-            *report.notes, f"{len(added)} rows of {file} were added; {len(faults)} of its rows could not be read"))
+        report = _also(replace(report, rows=len(rows)), _read(str(file), read, len(added)))
+    rows, restricted = with_groups(rows, questions, records_of(project.root, books))
+    report = _also(report, *restricted)
     looked: list[TrainingRow] = []
-    if settings.patience and recipe not in PREFERENCES and recipe != "dap":
-        held = [question for question in questions if question.split == "validation" and question.answerable]
-        looked, _ = rows_of(project, source, approach, held, settings, books)
-        looked = looked[:: max(1, len(looked) // 32)]
-    before = (
-        parent.identity
-        if isinstance(parent, Plan)
-        else read_json(parent / "tunewise.json")["identity"]
-        if parent
-        else ""
+    if (settings.patience or looks) and recipe not in PREFERENCES and recipe != "dap":
+        held = [question for question in questions if question.split == "validation"]
+        answerable = [question for question in held if question.answerable]
+        made, _ = rows_of(project, source, approach, answerable, settings, books)
+        looked = made[:: max(1, len(made) // LOOKED)]
+        report = _also(report, f"validation: {len(held)} questions in, {len(answerable)} of them answerable, "
+                       f"{len(made)} rows, {len(looked)} spread over them are looked at")
+    planned = Plan(
+        recipe, model, tuple(rows), report, settings, project.root, "", tuple(looked), parent, tuple(learned),
+        template_of(source, approach, settings),
+        books.index.fingerprint if books is not None and source in NEEDS_INDEX else "",
     )
-    identity = adapter_identity(model, rows, settings, parent=before, validation=looked, recipe=recipe)
-    name = recipe if settings.method == "lora" else f"{recipe}-{settings.method}"
-    folder = project_folder(project.root) / "adapters" / f"{name}-{identity[:12]}"
-    prompt = template_of(source, approach, settings)
-    index = books.index.fingerprint if books is not None and source in NEEDS_INDEX else ""
-    return Plan(
-        recipe, model, tuple(rows), report, settings, folder, identity, tuple(looked), parent, tuple(learned), prompt,
-        index,
+    planned = altered(planned, {}, folder=project_folder(project.root) / "adapters")
+    if not (planned.folder / "tunewise.json").is_file():
+        # Before a parent is trained for hours; what was trained elsewhere needs no GPU to be worn.
+        refuse_without_gpu(settings.method)
+    return planned
+
+
+def altered(made: Plan, given: Mapping[str, Any], *, folder: Path | None = None) -> Plan:
+    """A plan with other settings, which its rows must not depend on, and with the folder that goes with them."""
+    from tunewise.training.leaving import adapter_identity
+
+    settings = made.settings.but(given)
+    before = ""
+    if made.parent is not None:
+        before = made.parent.identity if isinstance(made.parent, Plan) else manifest(made.parent)["identity"]
+    identity = adapter_identity(
+        made.model, made.rows, settings, parent=before, validation=made.validation, recipe=made.recipe
     )
+    name = made.recipe if settings.method == "lora" else f"{made.recipe}-{settings.method}"
+    place = (folder or made.folder.parent) / f"{name}-{identity[:12]}"
+    return replace(made, settings=settings, identity=identity, folder=place)
+
+
+def _also(report: RowReport, *notes: str) -> RowReport:
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _read(file: str, read: Read, added: int) -> str:
+    """What became of the rows of the user's own file, the first faults with their line and reason."""
+    text = f"{file}: {read.rows} rows in ({read.form}), {added} added"
+    if read.faults:
+        more = f"; and {len(read.faults) - FAULTS} more" if len(read.faults) > FAULTS else ""
+        text += f", {len(read.faults)} could not be read: {'; '.join(read.faults[:FAULTS])}{more}"
+    return text
+
+
+def _refuse_virtual(parent: Plan | Path) -> None:
+    """`ConfigMistake` for a parent on which nothing can be trained, before it is trained itself."""
+    method = parent.settings.method if isinstance(parent, Plan) else manifest(parent).get("method", "lora")
+    if METHODS[method].virtual:
+        name = parent.recipe if isinstance(parent, Plan) else parent
+        raise ConfigMistake(
+            f"the parent {name} learns virtual tokens ({method}), on which nothing else can be trained",
+            tip="choose a parent that is trained with lora or full",
+        )
 
 
 def _parent(
@@ -294,9 +344,27 @@ def needs_documents(project: Project, approach: Approach) -> bool:
     return bool(NEEDS_INDEX & set(seen)) or bool(seen and approach.index)
 
 
-def worked_out(project: Project, approach: Approach, *, given: dict[str, Any] | None = None) -> Plan:
-    """The plan of an approach on the project's own questions, checked against the documents where it reads them."""
+def refuse_leaks(questions: Sequence[Question]) -> None:
+    """`GateFailed` when a question of one split gives another's away, naming the pairs."""
+    if leaks := split_leaks(questions):
+        side = {question.id: question.split for question in questions}
+        shown = "; ".join(f"{a} and {b} ({side[a]} and {side[b]}: {why})" for a, b, why in leaks[:5])
+        raise GateFailed(
+            f"{len(leaks)} leak(s) between the splits of the questions: {shown}",
+            tip="tunewise questions check lists them all, tunewise questions split deals the questions out anew",
+        )
+
+
+def worked_out(
+    project: Project, approach: Approach, *, given: dict[str, Any] | None = None, looks: bool = False
+) -> Plan:
+    """The plan of an approach on the project's own questions, checked against the documents where it reads them.
+
+    `GateFailed` when questions leak from one split into another: training, and what is chosen by the validation
+    questions, would see what is measured later.
+    """
     questions = load_questions(project.questions)
+    refuse_leaks(questions)
     with library(project) if needs_documents(project, approach) else nullcontext() as books:
         if books is not None:
             texts = {record.id: books.catalog.document(record.id).text for record in books.catalog.documents()}
@@ -306,4 +374,4 @@ def worked_out(project: Project, approach: Approach, *, given: dict[str, Any] | 
                     tip="tunewise questions check lists them; tunewise ingest if documents changed",
                     faults=tuple(faults),
                 )
-        return plan(project, approach, questions, books=books, given=given)
+        return plan(project, approach, questions, books=books, given=given, looks=looks)

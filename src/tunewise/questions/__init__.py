@@ -13,10 +13,10 @@ from tunewise.questions.files import (
     question_json,
     save_questions,
 )
-from tunewise.questions.leaks import NEAR, find_leaks, split_leaks
+from tunewise.questions.leaks import NEAR, find_leaks, split_leaks, text_leaks
 from tunewise.questions.splitting import split_questions
 
 __all__ = [
     "FIELDS", "NEAR", "check_questions", "find_leaks", "import_dataset", "load_questions", "question_json",
-    "save_questions", "split_leaks", "split_questions",
+    "save_questions", "split_leaks", "split_questions", "text_leaks",
 ]

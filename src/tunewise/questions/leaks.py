@@ -10,14 +10,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tunewise.nouns import SPLITS, Gold, Question
-from tunewise.sentences import prompt_language
+from tunewise.sentences import prompt_language, sentences
 
 NEAR = 0.6
 """Jaccard similarity of two texts' character 4-grams (Chinese: 2-grams) from which they count as nearly the same."""
 _BANDS, _ROWS = 42, 3
+_INSIDE = {"en": 16, "zh": 6}
+"""Letters that a question must have for its bare occurrence inside a longer text to be a leak: "what is it" is none."""
+_ALONE = {"en": 8, "zh": 4}
+"""The same for a sentence or line of a text that is the question and nothing else."""
+_COLON = re.compile(r"[:：]\s*")
 
 
 def plain(text: str) -> str:
@@ -80,3 +85,61 @@ def split_leaks(questions: Sequence[Question]) -> list[tuple[str, str, str]]:
     by_split = {name: [question for question in questions if question.split == name] for name in SPLITS}
     train, validation, test = (by_split[name] for name in ("train", "validation", "test"))
     return [*find_leaks(train, test), *find_leaks(validation, test), *find_leaks(train, validation)]
+
+
+def text_leaks(
+    texts: Mapping[str, Sequence[str]], questions: Sequence[Question]
+) -> list[tuple[str, str, str]]:
+    """(text id, question id, why) where free texts hold a question: rows of others, with instructions around it.
+
+    `texts` are all turns of each row, completions too. A question is found where a whole turn, a paragraph, a line, a
+    sentence or what follows a colon is it or nearly its wording, and where its letters stand anywhere in a turn.
+    """
+    by_words: dict[str, list[Question]] = defaultdict(list)
+    for question in questions:
+        by_words[plain(question.question)].append(question)
+    inside = [words for words in by_words if len(words) >= _least(words, _INSIDE)]
+    longest = max(map(len, by_words), default=0)
+    found: dict[tuple[str, str], str] = {}
+    holders: dict[str, list[str]] = defaultdict(list)
+    for id, turns in texts.items():
+        for turn in turns:
+            letters = plain(turn)
+            for words in inside:
+                if words in letters:
+                    found |= {(id, question.id): "its words stand in it" for question in by_words[words]}
+        for part in dict.fromkeys(part for turn in turns for part in _parts(turn)):
+            holders[part].append(id)
+            words = plain(part)
+            if part in turns or len(words) >= _least(words, _ALONE):
+                for question in by_words.get(words, ()):
+                    found[id, question.id] = "the same words"
+    # What is much longer than any question is nearly none: a passage need not be compared.
+    parts = [part for part in holders if _least(part, _ALONE) <= len(plain(part)) <= 4 * longest]
+    # One wording may be asked of several questions, and one part stand in many rows: each pair is compared once.
+    wordings = list({question.question: None for question in questions})
+    asked: dict[str, list[Question]] = defaultdict(list)
+    for question in questions:
+        asked[question.question].append(question)
+    for a, b, alike in near_pairs(parts, wordings):
+        for id in holders[parts[a]]:
+            for question in asked[wordings[b]]:
+                found.setdefault((id, question.id), f"nearly the same wording ({alike:.2f})")
+    return [(id, question, why) for (id, question), why in found.items()]
+
+
+def _least(text: str, least: Mapping[str, int]) -> int:
+    return least["zh" if prompt_language(text) == "zh" else "en"]
+
+
+def _parts(turn: str) -> Iterator[str]:
+    """A turn, its paragraphs, its lines, their sentences, and what follows the first colon of each."""
+    yield turn
+    for paragraph in turn.split("\n\n"):
+        yield paragraph
+        for line in paragraph.split("\n"):
+            yield line
+            for start, end in sentences(line, 0, len(line)):
+                sentence = line[start:end]
+                yield sentence
+                yield from _COLON.split(sentence, maxsplit=1)[1:]

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Example:
     """One example: what is shown, and what is to be learned from it.
 
     `kind` says which fields count: "answer" (messages → completion), "preference" (completion is better than
-    `rejected`), "label" (completion is good or bad), "text" (completion alone is text to read).
+    `rejected`), "label" (completion is good or bad), "text" (completion alone is text to read). `groups`: the access
+    groups whose knowledge is in it, as its row says.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Example:
     completion: str
     rejected: str = ""
     label: bool | None = None
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def read_examples(path: Path, *, form: str = "auto") -> Read:
     found = form if form != "auto" else guess([value for _, value in rows[:50]], path)
     for line, value in rows:
         try:
-            examples += _READERS[found](value, line)
+            groups = _groups(value)
+            examples += [replace(one, groups=groups) for one in _READERS[found](value, line)]
         except (ValueError, KeyError, TypeError) as error:
             why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             faults.append(f"{path}:{line}: {why}")
@@ -192,6 +195,16 @@ def _folder(path: Path) -> Iterator[Any]:
 
 
 # ------------------------------------------------------------------------------------------- forms
+
+
+def _groups(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Whose knowledge a row holds; a column of a table separates the names by commas."""
+    value = row.get("groups") or []
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError("'groups' is a list of texts")
+    return tuple(sorted(set(value)))
 
 
 def _said(value: Any, what: str) -> str:
@@ -338,13 +351,14 @@ def as_line(example: Example) -> dict[str, Any]:
     """An example as a row of TRL's forms: messages, prompt/chosen/rejected, prompt/completion/label, or text."""
     shown = [{"role": role, "content": content} for role, content in example.messages]
     said = [{"role": "assistant", "content": example.completion}]
+    line: dict[str, Any] = {"prompt": shown, "completion": said}
     if example.kind == "text":
-        return {"text": example.completion}
-    if example.kind == "preference":
-        return {"prompt": shown, "chosen": said, "rejected": [{"role": "assistant", "content": example.rejected}]}
-    if example.kind == "label":
-        return {"prompt": shown, "completion": said, "label": example.label}
-    return {"prompt": shown, "completion": said}
+        line = {"text": example.completion}
+    elif example.kind == "preference":
+        line = {"prompt": shown, "chosen": said, "rejected": [{"role": "assistant", "content": example.rejected}]}
+    elif example.kind == "label":
+        line["label"] = example.label
+    return line | ({"groups": list(example.groups)} if example.groups else {})
 
 
 def histogram(counts: Sequence[int]) -> dict[str, int]:
