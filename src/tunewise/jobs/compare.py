@@ -19,7 +19,7 @@ from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
 from tunewise.comparison import expected_detectable
 from tunewise.costs import far
-from tunewise.errors import ConfigMistake, DataMistake, GateFailed
+from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
 from tunewise.jobs.beside import beside
@@ -29,14 +29,14 @@ from tunewise.jobs.foreign import foreign_ask, identify, is_foreign, leaves_for,
 from tunewise.jobs.forgetting import forgetting
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.reranking import scoring_model
-from tunewise.jobs.tune import Note, build, needs_documents, plan, silent
+from tunewise.jobs.tune import Note, build, needs_documents, plan, refuse_leaks, silent
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
 from tunewise.models.gpu import gpu_peak, reset_gpu_peak
 from tunewise.nouns import Approach, Comparison, Cost, Question, Reason, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
-from tunewise.questions import check_questions, find_leaks, load_questions, question_json
+from tunewise.questions import check_questions, load_questions, question_json
 from tunewise.recommendation import recommend
 from tunewise.scorers import score
 from tunewise.scorers.grounding import load_nli
@@ -81,7 +81,7 @@ def compare(
     passages entail the answers (`scorers.grounding.load_nli`). A trained approach is trained with
     `project.seeds` seeds. `on_start` is told, before anything is built, how many questions there are and the smallest
     difference that they can be expected to show. `on_standing` is told of each approach as soon as it
-    is measured. `GateFailed` when training questions leak into the test questions, naming the pairs.
+    is measured. `GateFailed` when questions leak from one split into another, naming the pairs.
     """
     chosen = [project.approach(name) for name in approaches] if approaches else list(project.approaches)
     left_out = _kept_here(project, chosen)
@@ -93,7 +93,7 @@ def compare(
     asked = _asked(questions, limit)
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
-        _refuse_leaks([question for question in questions if question.split != "test"], asked)
+        refuse_leaks([*(question for question in questions if question.split != "test"), *asked])
     if on_start is not None:
         on_start(len(asked), expected_detectable(asked, len(chosen)))
     glossary = load_glossary(project.glossary) if project.glossary else ()
@@ -215,15 +215,6 @@ def _asked(questions: Sequence[Question], limit: int | None) -> list[Question]:
     order = sorted(test, key=lambda question: (question.kind, question.id))
     taken = {order[i * len(order) // limit].id for i in range(limit)}
     return [question for question in test if question.id in taken]
-
-
-def _refuse_leaks(learned: Sequence[Question], asked: Sequence[Question]) -> None:
-    if leaks := find_leaks(learned, asked):
-        shown = "; ".join(f"{a} and {b} ({why})" for a, b, why in leaks[:5])
-        raise GateFailed(
-            f"{len(leaks)} training or validation question(s) leak into the test questions: {shown}",
-            tip="tunewise questions split deals them out anew",
-        )
 
 
 def _seeds(approach: Approach, seeds: int) -> list[Approach]:
