@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -16,8 +13,7 @@ from hypothesis import strategies as st
 
 from sample_files import CHINESE, ENGLISH, pdf, read, refused, sound, word
 from tunewise.errors import DataMistake
-from tunewise.reading import SUFFIXES, language_of, read_file, read_folder
-from tunewise.reading.child import Child
+from tunewise.reading import language_of, read_file
 from tunewise.reading.draft import clean, grid, pipe_table, raised
 
 # ------------------------------------------------------------------------------------------------ text and Markdown
@@ -88,6 +84,59 @@ def test_markdown_title_is_the_first_heading_and_a_rule_is_no_front_matter(tmp_p
     assert read(tmp_path, "no_heading.md", "only words").title == "no_heading"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\n# Terms\n\nNote: the deposit is 500 euros.\n\nReturns within 30 days.\n\n---\n\nSecond part.",
+        "---\nNote: the deposit is 500 euros.\nReturns within 30 days.\n---\nSecond part.",
+        "---\nNote: see below\n\n# Terms\n\n---\nSecond part.",
+        "---\nhttp://kettle.test\n---\nSecond part.",
+        "---\n说明: 押金为五百元。\n\n三十天内退货。\n---\n第二部分。",
+    ],
+)
+def test_markdown_between_rules_is_text(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, "a.md", text).text == text
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "title: T",
+        "title: 'T'\n\n# of the site\nlayout: page\ntags:\n- a\n- b\n",
+        'a:\n  - b\n\n"c" : d\ndescription: >\n  Long.',
+    ],
+)
+def test_front_matter_goes(tmp_path: Path, front: str) -> None:
+    assert read(tmp_path, "a.md", f"---\n{front}\n---\nText.").text == "Text."
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("Un café coûte 7£ ici".encode() + b"\xff.", "Un café coûte 7£ ici\ufffd."),
+        (CHINESE.encode()[:-1], CHINESE[:-1] + "\ufffd"),
+        (CHINESE.encode()[:31] + b"\x80" + CHINESE.encode()[33:], None),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.csv", "a.html"])
+def test_a_damaged_place_costs_one_sign_and_is_said(tmp_path: Path, name: str, data: bytes, text: str | None) -> None:
+    notes: list[str] = []
+    found = read(tmp_path, name, data, notes=notes).text
+    assert "\ufffd" in found and (text is None or text in found)
+    assert len(notes) == 1 and notes[0].startswith("it is UTF-8 but for 1 damaged place")
+
+
+@pytest.mark.parametrize("length", range(3, 40, 4))
+def test_short_texts_in_old_encodings_are_not_taken_for_utf8(length: int) -> None:
+    from tunewise.reading.plain import _damaged_utf8
+
+    for name in ("gb18030", "big5"):
+        for start in range(0, len(CHINESE) - length, 5):
+            data = CHINESE[start : start + length].encode(name, "ignore")
+            assert data.isascii() or not _damaged_utf8(data)
+    assert not _damaged_utf8("Müller öffnet für Gäste".encode("cp1252"))
+
+
 def test_identity_and_dates(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(ENGLISH)
     os.utime(tmp_path / "a.txt", (0, 1_700_000_000))
@@ -141,6 +190,19 @@ def test_html_without_an_article_is_read_whole(tmp_path: Path) -> None:
         read(tmp_path, "c.html", '<meta charset="utf-8"><p>Caf\xe9 für alle Gäste'.encode("cp1252")).text
         == "Café für alle Gäste"
     )
+
+
+def test_html_remarks_stay_and_furniture_goes(tmp_path: Path) -> None:
+    page = f"""<body><aside>Our shop in three lines of words</aside><main><h1>Pumps</h1><p>{ENGLISH}</p>
+    <aside class="note">Warning: never run the pump dry.</aside><p>{ENGLISH}</p><aside>A box about valves.</aside>
+    <blockquote>Good.<footer>Ann Bell</footer></blockquote>
+    <aside class="related-posts">Other pumps you may like</aside><aside><a href="/a">Valves and more</a></aside>
+    </main><div><aside role="doc-tip">Oil it once a year.</aside></div><footer>Imprint</footer></body>"""
+    text = read(tmp_path, "a.html", page).text
+    for kept in ("never run the pump dry", "A box about valves", "Ann Bell", "Oil it once a year"):
+        assert kept in text
+    for gone in ("Our shop", "Other pumps", "Valves and more", "Imprint"):
+        assert gone not in text
 
 
 def test_empty_and_deep_html(tmp_path: Path) -> None:
@@ -351,208 +413,3 @@ def test_pipe_tables_and_superscripts() -> None:
     assert pipe_table([["a", "", "b\nc"], ["1", "", "2|3"]]) == "| a | b c |\n| --- | --- |\n| 1 | 2\\|3 |"
     assert pipe_table([["", ""]]) == ""
     assert raised("-12") == "⁻¹²" and raised("th") == "th" and raised("[3]") == "[3]"
-
-
-# ------------------------------------------------------------------------------------------------ folders
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    root = tmp_path / "documents"
-    (root / "policies" / ".hidden").mkdir(parents=True)
-    (root / "policies" / "returns.md").write_text("# Returns\n\n" + ENGLISH)
-    (root / "保修.txt").write_text(CHINESE)
-    (root / "broken.pdf").write_bytes(b"%PDF-1.7 cut")
-    (root / "slides.pptx").write_bytes(b"PK")
-    (root / "LICENSE").write_text("x")
-    # The name of a team, not the file of groups, which is called `.groups.toml`.
-    (root / "team.groups").write_text("x")
-    for silent in (".secret.md", ".groups.toml", "tunewise.toml", "~$a.docx", "policies/.hidden/a.md"):
-        (root / silent).write_text("must not be read")
-    (tmp_path / "outside.md").write_text("# Outside")
-    (root / "link.md").symlink_to(tmp_path / "outside.md")
-    (root / "nothing.md").symlink_to(tmp_path / "absent.md")
-    (root / "up").symlink_to(tmp_path)
-    os.mkfifo(root / "pipe.txt")
-    return root
-
-
-def test_a_folder_is_read_and_what_is_not_read_says_why(folder: Path) -> None:
-    seen = []
-    started = time.perf_counter()
-    documents, unread = read_folder(folder, progress=lambda phase, done, total: seen.append((phase, done, total)))
-    assert [document.id for document in documents] == ["policies/returns.md", "保修.txt"]
-    assert documents[0].headings[0].title == "Returns" and documents[1].language == "zh"
-    assert seen == [("read", n, 4) for n in (1, 2, 3, 4)]
-    reasons = {item.source: item.reason for item in unread}
-    assert sorted(reasons) == [
-        "LICENSE", "broken.pdf", "link.md", "nothing.md", "pipe.txt", "slides.pptx", "team.groups", "up",
-    ]
-    assert "damaged" in reasons["broken.pdf"] and str(folder) not in reasons["broken.pdf"]
-    assert all(suffix in reasons["LICENSE"] for suffix in SUFFIXES) and "damaged" in reasons["slides.pptx"]
-    assert "leaves the folder" in reasons["link.md"] and "leaves the folder" in reasons["up"]
-    assert "not a regular file" in reasons["pipe.txt"]
-    assert time.perf_counter() - started < 10
-
-
-def test_one_or_many_processes_read_the_same(folder: Path) -> None:
-    assert read_folder(folder, processes=1) == read_folder(folder, processes=3)
-
-
-def test_small_plain_texts_need_no_child_and_read_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunewise.reading import folder as reader
-
-    (folder / "latin.txt").write_bytes("Die Straße ist für Fußgänger gesperrt, Grüße aus Köln.".encode("latin-1"))
-    (folder / "long.md").write_text("# Long\n\n" + ENGLISH * 2000)
-    (folder / "blank.md").write_text(" \n")
-    (folder / "false.txt").write_bytes(b"%PDF-1.7 cut")
-    asked: list[str] = []
-    ask = reader.Child.ask
-    monkeypatch.setattr(reader.Child, "ask", lambda self, request: asked.append(request["id"]) or ask(self, request))
-    here = read_folder(folder)
-    assert sorted(asked) == ["broken.pdf", "latin.txt", "long.md", "slides.pptx"]
-    monkeypatch.setattr(reader, "_SMALL", -1)
-    assert read_folder(folder) == here
-    assert len(asked) == 4 + 8
-
-
-def test_absent_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataMistake, match="no such folder"):
-        read_folder(tmp_path / "absent")
-    with pytest.raises(DataMistake, match="empty"):
-        read_folder(tmp_path)
-
-
-def test_passwords_reach_the_children(tmp_path: Path) -> None:
-    (tmp_path / "a.pdf").write_bytes(pdf([ENGLISH], encrypt="sesame"))
-    assert "--password" in read_folder(tmp_path)[1][0].reason
-    assert read_folder(tmp_path, passwords=("x", "sesame"))[0][0].text == ENGLISH
-
-
-def test_a_file_that_takes_too_long_costs_itself_only(tmp_path: Path) -> None:
-    (tmp_path / "slow.html").write_text("<div>" * 100 + "".join(f"<p>{ENGLISH} {n}</p>" for n in range(60_000)))
-    (tmp_path / "a.md").write_text("# Fine")
-    documents, unread = read_folder(tmp_path, processes=1, seconds_per_file=1.0)
-    assert [document.id for document in documents] == ["a.md"]
-    assert unread[0].source == "slow.html" and "longer than 1 seconds" in unread[0].reason
-
-
-def test_a_file_that_eats_memory_costs_itself_only(tmp_path: Path) -> None:
-    whole = word(lambda document: document.add_paragraph("x"))
-    bomb = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(whole)) as old,
-        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
-    ):
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "word/document.xml":
-                content = content.replace(b"<w:p>", b"<w:p/>" * 30_000_000 + b"<w:p>", 1)
-            new.writestr(name, content)
-    (tmp_path / "bomb.docx").write_bytes(bomb.getvalue())
-    (tmp_path / "a.md").write_text("# Fine")
-    documents, unread = read_folder(tmp_path, processes=1)
-    assert [document.id for document in documents] == ["a.md"]
-    assert [item.source for item in unread] == ["bomb.docx"] and unread[0].reason
-
-
-def test_a_child_that_dies_is_replaced() -> None:
-    code = (
-        "import os, sys\n"
-        "for line in sys.stdin:\n"
-        "    if 'die' in line: os.abort()\n"
-        '    print(\'{"reason": "lives"}\', flush=True)\n'
-    )
-    child = Child(5, [sys.executable, "-c", code])
-    assert child.ask({"path": "well"}) == {"reason": "lives"}
-    assert "SIGABRT" in child.ask({"path": "die"})["reason"]
-    assert child.ask({"path": "well"}) == {"reason": "lives"}
-    child.bury()
-    child.stop()
-    assert child.ask({"path": "well"}) == {"reason": "reading was stopped"}
-
-
-def test_the_clock_of_a_child_gives_back_what_it_is_told() -> None:
-    code = (
-        "import json, sys, time\n"
-        "for line in sys.stdin:\n"
-        "    for given in json.loads(line)['given']:\n"
-        "        time.sleep(0.5)\n"
-        "        print(json.dumps({'goes_on': given}), flush=True)\n"
-        "    time.sleep(0.5)\n"
-        '    print(\'{"done": 1}\', flush=True)\n'
-    )
-    child = Child(1.2, [sys.executable, "-c", code], way_out="make it shorter")
-    assert child.ask({"given": [None, None, None]}) == {"done": 1}
-    assert child.ask({"given": [0.5, 0.5, 0.5]}) == {"done": 1}
-    late = child.ask({"given": [0, 0, 0]})
-    assert "longer than 1.2 seconds" in late["reason"] and late["tip"] == "make it shorter"
-    child.bury()
-
-
-@pytest.mark.parametrize(
-    "hangs",
-    [
-        "time.sleep(600)",
-        # Holds the interpreter, so that no thread of it can look who its parent is: the alarm ends it.
-        pytest.param("re.match('(a+)+$', 'a' * 60 + 'b')", marks=pytest.mark.slow),
-    ],
-)
-def test_a_child_whose_parent_was_killed_ends_itself(hangs: str) -> None:
-    worker = (
-        "import re, time\n"
-        "from tunewise.reading import worker\n"
-        f"worker._DOES['hang'] = lambda request, tell: {hangs}\n"
-        "worker.main()\n"
-    )
-    code = (
-        "import sys, threading, time\n"
-        "from tunewise.reading.child import Child\n"
-        f"child = Child(6, [sys.executable, '-c', {worker!r}])\n"
-        "threading.Thread(target=child.ask, args=({'do': 'hang'},), daemon=True).start()\n"
-        "while child.process is None: time.sleep(0.05)\n"
-        "print(child.process.pid, flush=True)\n"
-        "time.sleep(600)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
-        pid = int(parent.stdout.readline())
-        # So that it hangs by then.
-        time.sleep(2)
-        parent.kill()
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends and _runs(pid):
-        time.sleep(0.2)
-    if left := _runs(pid):
-        os.kill(pid, 9)
-    assert not left
-
-
-def _runs(pid: int) -> bool:
-    try:
-        # One that waits to be buried has ended.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_how_long_a_file_may_take_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunewise import reading
-    from tunewise.embeddings import HashEmbedder
-    from tunewise.jobs.ingest import ingest_project
-    from tunewise.project import load_project
-
-    (tmp_path / "documents").mkdir()
-    (tmp_path / "documents" / "slow.html").write_text("<p>" + "</p><p>".join([ENGLISH] * 30_000))
-    (tmp_path / "tunewise.toml").write_text("[reading]\nseconds_per_file = 1\n")
-    project = load_project(tmp_path, environ={}, user=tmp_path / "absent.toml")
-    asked: list[float] = []
-    read_folder = reading.read_folder
-
-    def watched(*where: object, **how: object) -> object:
-        asked.append(how["seconds_per_file"])
-        return read_folder(*where, **how)
-
-    monkeypatch.setattr(reading, "read_folder", watched, raising=False)
-    with pytest.raises(DataMistake) as caught:
-        ingest_project(project, embedder=HashEmbedder())
-    assert asked == [1] and "--seconds-per-file" in caught.value.faults[0] and "[reading]" in caught.value.faults[0]

@@ -46,7 +46,7 @@ def test_sheets_are_pages_and_their_tables_markdown(tmp_path: Path) -> None:
     assert document.text == (
         "Fees\n\nFees of 2025\n\n| Item | Fee | Share | From |\n| --- | --- | --- | --- |\n"
         "| Lid | 4 | 12.5% | 2025-06-01 |\n| 壶身 | 30.5 |  |  |\n| Cord | 7 |  |  |\n\n"
-        "Both\n\na\nb\n\n| Year | Kettles |\n| --- | --- |\n| 2025 | 1 |\n| 2025 | 2 |"
+        "Both\n\n| a | Year | Kettles |\n| --- | --- | --- |\n| b | 2025 | 1 |\n|  | 2025 | 2 |"
     )
     assert [page.number for page in document.pages] == [1, 2]
 
@@ -57,6 +57,56 @@ def test_tables_of_a_sheet_are_told_apart() -> None:
     assert [block.text for block in table_blocks(rows)] == [
         "Title", "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |", "| c | d | e |\n| --- | --- | --- |\n| x | y | z |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [
+        # A statement with empty columns between its years, and the same with an empty row below them.
+        (
+            [["", "", "2024", "", "2023"], ["Revenue", "", "100", "", "90"], ["Costs", "", "65", "", "60"]],
+            ["|  | 2024 | 2023 |\n| --- | --- | --- |\n| Revenue | 100 | 90 |\n| Costs | 65 | 60 |"],
+        ),
+        (
+            [["", "", "2024", "", "2023"], [""] * 5, ["Revenue", "", "100", "", "90"]],
+            ["|  | 2024 | 2023 |\n| --- | --- | --- |\n| Revenue | 100 | 90 |"],
+        ),
+        ([["", "2024"], ["Revenue", "100"]], ["|  | 2024 |\n| --- | --- |\n| Revenue | 100 |"]),
+        (
+            [["Item", "Q1", "Q2", "", "Q3", "Q4"], ["Lid", "4", "5", "", "6", "7"]],
+            ["| Item | Q1 | Q2 | Q3 | Q4 |\n| --- | --- | --- | --- | --- |\n| Lid | 4 | 5 | 6 | 7 |"],
+        ),
+        (
+            [["Fees", "", "", "Sales", ""], ["Item", "Fee", "", "Year", "Sold"], ["Lid", "4", "", "2025", "9"]],
+            ["Fees", "| Item | Fee |\n| --- | --- |\n| Lid | 4 |", "Sales",
+             "| Year | Sold |\n| --- | --- |\n| 2025 | 9 |"],
+        ),
+        # Names beside values begin another table; values beside labels do not.
+        (
+            [["a", "b", "", "", ""], ["1", "2", "", "", ""], ["3", "4", "", "c", "d"], ["5", "6", "", "7", "8"]],
+            ["| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |", "| c | d |\n| --- | --- |\n| 7 | 8 |"],
+        ),
+        (
+            [["", "", "", "Q1", "Q2"], ["Sales", "EUR", "", "100", "90"], ["Costs", "EUR", "", "65", "60"]],
+            ["|  |  | Q1 | Q2 |\n| --- | --- | --- | --- |\n| Sales | EUR | 100 | 90 |\n| Costs | EUR | 65 | 60 |"],
+        ),
+        (
+            [["a", "", "", "", ""], ["b", "c", "", "", ""], ["1", "2", "", "", ""], ["3", "4", "", "", ""],
+             ["5", "6", "", "e", ""], ["", "", "", "f", "g"], ["", "", "", "1", "2"], ["", "", "", "3", "4"]],
+            ["a", "| b | c |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |",
+             "e", "| f | g |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"],
+        ),
+    ],
+)
+def test_empty_columns_part_only_what_can_stand_alone(rows: list[list[str]], texts: list[str]) -> None:
+    assert [block.text for block in table_blocks(rows)] == texts
+
+
+def test_csv_is_one_table(tmp_path: Path) -> None:
+    spaced = read(tmp_path, "a.csv", "name,,price\nLid,,4\nPump,,9\n").text
+    assert spaced == "| name | price |\n| --- | --- |\n| Lid | 4 |\n| Pump | 9 |"
+    two = read(tmp_path, "b.csv", "Item,Fee,,Year,Sold\nLid,4,,2025,9\n").text
+    assert two == "| Item | Fee | Year | Sold |\n| --- | --- | --- | --- |\n| Lid | 4 | 2025 | 9 |"
 
 
 @pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
@@ -106,6 +156,24 @@ def test_books_follow_their_spine(tmp_path: Path) -> None:
     assert notes == ["its part ../../etc/passwd is missing"]
 
 
+def test_books_keep_what_stands_outside_of_their_order(tmp_path: Path) -> None:
+    opf = (
+        '<package><manifest><item id="n" href="notes.xhtml" media-type="application/xhtml+xml"/>'
+        '<item id="a" href="one.xhtml" media-type="application/xhtml+xml"/>'
+        '<item id="i" href="idle.xhtml" media-type="application/xhtml+xml"/>'
+        '<item id="s" href="cover.svg" media-type="image/svg+xml"/></manifest>'
+        '<spine><itemref idref="s"/><itemref idref="n" linear="no"/><itemref idref="a"/><itemref idref="z"/></spine>'
+        "</package>"
+    )
+    chapters = {"one.xhtml": f"<p>{ENGLISH}</p>", "notes.xhtml": f"<p>{CHINESE}</p>", "idle.xhtml": "<p>Draft</p>"}
+    notes: list[str] = []
+    assert read(tmp_path, "a.epub", book(chapters, opf), notes=notes).text == f"{ENGLISH}\n\n{CHINESE}"
+    assert notes == [
+        "its part cover.svg is of a kind that is not read", "its part z is not listed",
+        "outside of its reading order, not read: idle.xhtml",
+    ]
+
+
 def test_books_that_cannot_be_read(tmp_path: Path) -> None:
     locked = repacked(book(), lambda name, content: content)
     with_lock = {"META-INF/encryption.xml": '<encryption><CipherReference URI="O/one.xhtml"/></encryption>'}
@@ -140,7 +208,53 @@ def test_mail_in_mail_and_damaged_attachments(tmp_path: Path) -> None:
     notes: list[str] = []
     document = read(tmp_path, "a.eml", outer.as_bytes(), notes=notes)
     assert "See below." in document.text and ENGLISH in document.text and "| Lid | 4 |" in document.text
-    assert len(notes) == 1 and notes[0].startswith("its attachment 'a.docx' could not be read: the file is damaged")
+    assert len(notes) == 2 and notes[1].startswith("its attachment 'a.docx' could not be read: the file is damaged")
+    assert notes[0].startswith("its attachment 'message.eml': its attachment 'setup.exe' could not be read")
+
+
+def test_mail_names_every_attachment_that_is_not_read(tmp_path: Path) -> None:
+    from email.message import EmailMessage
+
+    outer = EmailMessage()
+    outer["Subject"] = "Papers"
+    outer.set_content("See below.")
+    for name in ("contract.doc", "letter.rtf", "all.zip", "blank.txt"):
+        outer.add_attachment(b" ", maintype="application", subtype="octet-stream", filename=name)
+    outer.add_attachment(b"x", maintype="application", subtype="pkcs7-signature", filename="smime.p7s")
+    outer.add_attachment(pdf([CHINESE]), maintype="application", subtype="pdf")
+    outer.get_payload()[-1].replace_header("Content-Disposition", "inline")
+    notes: list[str] = []
+    document = read(tmp_path, "a.eml", outer.as_bytes(), notes=notes)
+    assert CHINESE in document.text
+    assert [note.split("'")[1] for note in notes] == ["contract.doc", "letter.rtf", "all.zip", "blank.txt"]
+    assert "save it as .docx" in notes[0] and "unpack it" in notes[2] and "no text" in notes[3]
+
+
+def test_what_is_attached_beside_an_html_text_is_read(tmp_path: Path) -> None:
+    data = (
+        b"Subject: x\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\nContent-Type: text/plain\r\n\r\n"
+        b"Plain words.\r\n--a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        b"Content-Type: text/html\r\n\r\n<p>Plain words.</p>\r\n--b\r\nContent-Type: text/csv; name=fees.csv\r\n"
+        b"Content-Disposition: attachment; filename=fees.csv\r\n\r\nPart,Price\r\nLid,4\r\n--b--\r\n--a--\r\n"
+    )
+    text = read(tmp_path, "a.eml", data).text
+    assert text.count("Plain words.") == 1 and "| Lid | 4 |" in text
+
+
+def test_outlook_names_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import oxmsg
+
+    class One:
+        file_name, file_bytes = "a.txt", b"Words."
+
+    class Inner:
+        file_name, file_bytes = None, None
+
+    monkeypatch.setattr(oxmsg.Message, "attachments", [Inner(), *[One()] * 202])
+    notes: list[str] = []
+    document = read(tmp_path, "a.msg", outlook(), notes=notes)
+    assert document.text.count("Words.") == 199
+    assert notes[0] == "3 of its attachments were not read: only the first 200 are" and "save it by itself" in notes[1]
 
 
 def test_a_picture_in_a_mail_without_ocr_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

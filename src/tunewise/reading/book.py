@@ -35,13 +35,15 @@ def read_book(data: bytes) -> Draft:
     except DAMAGED as error:
         raise DataMistake("it is no e-book, or damaged: its list of contents is missing", tip=_AGAIN) from error
     blocks: list[Block] = []
-    notes: list[str] = []
-    for part in _spine(contents, path):
+    parts, notes = _spine(contents, path)
+    for part in parts:
         if part not in names:
             notes.append(f"its part {part} is missing")
             continue
         try:
-            blocks.extend(page_blocks(package.read(part)))
+            said: list[str] = []
+            blocks.extend(page_blocks(package.read(part), notes=said))
+            notes.extend(f"its part {part}: {note}" for note in said)
         except DataMistake as error:
             # Covers and empty pages are usual; what is damaged has been found by its checksum.
             if "holds no text" not in error.message and "empty" not in error.message:
@@ -67,20 +69,29 @@ def _contents(package: zipfile.ZipFile, names: set[str]) -> str:
     return min(name for name in names if name.endswith(".opf"))
 
 
-def _spine(contents: Any, path: str) -> list[str]:
-    """Names of the parts in reading order, resolved inside of the package."""
-    items = {
-        item.get("id"): item.get("href") or ""
-        for item in _all(contents, "item")
-        if (item.get("media-type") or "") in _PAGES
-    }
-    navigation = {item.get("id") for item in _all(contents, "item") if "nav" in (item.get("properties") or "").split()}
-    order = [reference.get("idref") for reference in _all(contents, "itemref") if reference.get("linear") != "no"]
-    return [
-        posixpath.normpath(posixpath.join(posixpath.dirname(path), urllib.parse.unquote(items[one].partition("#")[0])))
-        for one in order or items
-        if one in items and one not in navigation
-    ]
+def _spine(contents: Any, path: str) -> tuple[list[str], list[str]]:
+    """Names of the parts in reading order, resolved inside of the package, and notes on those that are no pages.
+
+    What stands outside of the order (`linear="no"`: notes, answers to exercises) comes last.
+    """
+    listed = {item.get("id"): item for item in _all(contents, "item")}
+    pages = {id: item for id, item in listed.items() if (item.get("media-type") or "") in _PAGES}
+    navigation = {id for id, item in listed.items() if "nav" in (item.get("properties") or "").split()}
+    references = _all(contents, "itemref")
+    # False before True: the sort keeps the order otherwise.
+    order = [one.get("idref") for one in sorted(references, key=lambda one: one.get("linear") == "no")] or [*pages]
+    notes = []
+    for id in order:
+        if id not in pages:
+            what = f"{listed[id].get('href')} is of a kind that is not read" if id in listed else f"{id} is not listed"
+            notes.append(f"its part {what}")
+    if idle := sorted(item.get("href") or "" for id, item in pages.items() if id not in order and id not in navigation):
+        more = f" and {len(idle) - 5} more" if len(idle) > 5 else ""
+        notes.append(f"outside of its reading order, not read: {', '.join(idle[:5])}{more}")
+    hrefs = [pages[id].get("href") or "" for id in order if id in pages and id not in navigation]
+    folder = posixpath.dirname(path)
+    parts = [posixpath.normpath(posixpath.join(folder, urllib.parse.unquote(one.partition("#")[0]))) for one in hrefs]
+    return parts, notes
 
 
 def _named(contents: Any, name: str) -> str:

@@ -54,12 +54,13 @@ _DEEPEST = 3
 
 def unknown_suffix(path: PurePath) -> str:
     """Why a file of this name is not read, in plain words."""
-    suffix = path.suffix.lower()
-    if suffix in _OTHERS:
-        return _OTHERS[suffix]
-    known = ", ".join(sorted(SUFFIXES))
+    reason = _unread(path)
+    return reason if path.suffix.lower() in _OTHERS else f"{reason} (known: {', '.join(sorted(SUFFIXES))})"
+
+
+def _unread(path: PurePath) -> str:
     what = f"files ending in {path.suffix!r}" if path.suffix else "files without a suffix"
-    return f"{what} are not read (known: {known})"
+    return _OTHERS.get(path.suffix.lower(), f"{what} are not read")
 
 
 def read_bytes(
@@ -114,10 +115,11 @@ def read_bytes(
         return read_picture(data, tell)
     from tunewise.reading.mail import read_eml, read_msg
 
-    def attached(name: str, inner: bytes) -> Draft | None:
-        ending = PurePath(name).suffix.lower()
+    def attached(name: str, inner: bytes) -> Draft:
+        path = PurePath(name)
+        ending = path.suffix.lower()
         if ending not in SUFFIXES:
-            return None
+            raise DataMistake(_unread(path))
         if depth >= _DEEPEST:
             raise DataMistake("messages are attached to one another too deeply")
         return read_bytes(ending, inner, passwords, tell, depth + 1)

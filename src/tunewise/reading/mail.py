@@ -9,6 +9,7 @@ import datetime
 import email
 import email.header
 import email.policy
+import mimetypes
 import re
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
@@ -20,8 +21,10 @@ from tunewise.reading.plain import decode
 from tunewise.reading.web import page_blocks
 
 _MOST_PARTS = 200
-Attached = Callable[[str, bytes], Draft | None]
-"""Reads an attachment by its file name; None for a kind that is not read."""
+_SEALS = frozenset(("application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"))
+"""What says who wrote a message, and nothing else."""
+Attached = Callable[[str, bytes], Draft]
+"""Reads an attachment by its file name; DataMistake for a kind that is not read, or for a damaged one."""
 
 
 def read_eml(data: bytes, attached: Attached) -> Draft:
@@ -35,19 +38,24 @@ def read_eml(data: bytes, attached: Attached) -> Draft:
     if not any(_header(message, name) for name in ("from", "date", "subject", "received", "message-id", "to")):
         raise DataMistake("it is no e-mail message: it has no header", tip="save the message again as .eml")
     blocks: list[Block] = []
-    files: list[tuple[str, bytes]] = []
+    notes: list[str] = []
+    files: list[tuple[str, bytes | None]] = []
     for number, part in enumerate(_texts(message)):
         if number >= _MOST_PARTS:
             raise DataMistake(f"it has more than {_MOST_PARTS} parts", tip="split the message")
         name = _file_name(part)
+        if part.get_content_type() in _SEALS:
+            continue
         if part.get_content_type() == "message/rfc822" or (part.get_content_disposition() == "attachment" or name):
             files.append((name or "message.eml", _bytes(part)))
         elif part.get_content_maintype() == "text":
-            blocks.extend(_body(part))
+            blocks.extend(_body(part, notes))
+        elif data := _bytes(part):
+            files.append((f"part {number + 1}{mimetypes.guess_extension(part.get_content_type()) or ''}", data))
     return _draft(
         subject=_header(message, "subject"),
         lines=[(label, _header(message, label.lower())) for label in ("From", "To", "Cc", "Date")],
-        body=blocks, files=files, attached=attached,
+        body=blocks, files=files, attached=attached, notes=notes,
     )
 
 
@@ -69,8 +77,14 @@ def _texts(message: Any, depth: int = 0) -> Iterator[Any]:
     elif message.get_content_type() == "multipart/alternative":
         choices = list(message.iter_parts())
         plain = [part for part in choices if part.get_content_type() == "text/plain" and _bytes(part).strip()]
-        for part in plain[:1] or choices[-1:]:
-            yield from _texts(part, depth + 1)
+        chosen = plain[0] if plain else choices[-1] if choices else None
+        for part in choices:
+            for leaf in _texts(part, depth + 1):
+                # Some mailers put what is attached beside one of the two texts; the pictures there only adorn it.
+                if part is chosen or leaf.get_content_disposition() == "attachment" or (
+                    _file_name(leaf) and leaf.get_content_maintype() not in ("image", "text")
+                ):
+                    yield leaf
     elif message.is_multipart():
         for part in message.iter_parts():
             yield from _texts(part, depth + 1)
@@ -93,7 +107,7 @@ def _file_name(part: Any) -> str:
         return "attachment"
 
 
-def _body(part: Any) -> list[Block]:
+def _body(part: Any, notes: list[str]) -> list[Block]:
     data = _bytes(part)
     if not data.strip():
         return []
@@ -101,7 +115,7 @@ def _body(part: Any) -> list[Block]:
     try:
         text = data.decode("gb18030" if charset in ("gb2312", "gbk") else charset or "utf-8")
     except (LookupError, UnicodeDecodeError):
-        text = decode(data)
+        text = decode(data, notes)
     if part.get_content_type() == "text/html":
         return _html(text)
     return _paragraphs(text)
@@ -135,7 +149,10 @@ def read_msg(data: bytes, attached: Attached) -> Draft:
         body = message.body or ""
         html = message.html_body or ""
         blocks = _paragraphs(body) if body.strip() else _html(html) if html.strip() else []
-        files = [(one.file_name or "attachment", one.file_bytes or b"") for one in message.attachments[:_MOST_PARTS]]
+        files = [(one.file_name or "attachment", one.file_bytes) for one in message.attachments[:_MOST_PARTS]]
+        notes = []
+        if (beyond := len(message.attachments) - _MOST_PARTS) > 0:
+            notes.append(f"{beyond} of its attachments were not read: only the first {_MOST_PARTS} are")
         sent = message.sent_date
         lines = [
             ("From", str(email.header.make_header(email.header.decode_header(message.sender or "")))),
@@ -149,7 +166,7 @@ def read_msg(data: bytes, attached: Attached) -> Draft:
         raise DataMistake(
             f"the message is damaged: {one_line(str(error))[:120]}", tip="save it again from Outlook, or as .eml"
         ) from error
-    return _draft(subject=subject, lines=lines, body=blocks, files=files, attached=attached)
+    return _draft(subject=subject, lines=lines, body=blocks, files=files, attached=attached, notes=notes)
 
 
 def _person(recipient: Any) -> str:
@@ -161,30 +178,38 @@ def _person(recipient: Any) -> str:
 
 
 def _draft(
-    *, subject: str, lines: list[tuple[str, str]], body: list[Block], files: list[tuple[str, bytes]], attached: Attached
+    *,
+    subject: str,
+    lines: list[tuple[str, str]],
+    body: list[Block],
+    files: list[tuple[str, bytes | None]],
+    attached: Attached,
+    notes: list[str],
 ) -> Draft:
     blocks = [Block(subject, level=1)] if subject.strip() else []
     if head := "\n".join(f"{label}: {one_line(value)}" for label, value in lines if value.strip()):
         blocks.append(Block(head))
     blocks.extend(body)
-    notes: list[str] = []
     sections = 0
     for name, data in files:
         try:
+            if data is None:
+                raise DataMistake("it is a message or an object inside of this one: save it by itself")
             draft = attached(name, data)
         except (DataMistake, MissingExtra) as error:
             # A picture in a signature must not cost the message where no OCR is installed.
             notes.append(f"its attachment {name!r} could not be read: {error.message}")
             continue
-        if draft is not None and draft.text.strip():
+        if not draft.text.strip():
+            notes.append(f"its attachment {name!r} holds no text")
+        else:
             sections += 1
             blocks.append(Block(f"Attachment: {name}", level=2))
             blocks.extend(_parts(draft))
             notes.extend(f"its attachment {name!r}: {note}" for note in draft.notes)
     if not body and not sections:
-        raise DataMistake(
-            "the message holds no text (only pictures, or nothing)", tip="take the file away, or save its attachments"
-        )
+        why = f"; {notes[0]}" if notes else " (only pictures, or nothing)"
+        raise DataMistake(f"the message holds no text{why}", tip="take the file away, or save its attachments")
     return assemble(blocks, title=subject, notes=notes)
 
 

@@ -38,10 +38,11 @@ _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fc]")
 _SYLLABLES = re.compile("[\uac00-\ud7a3]")
 
 
-def decode(data: bytes) -> str:
+def decode(data: bytes, notes: list[str] | None = None) -> str:
     """Bytes → text by byte order mark, UTF-8, or the most likely old encoding.
 
-    Raises DataMistake when it is binary or when no encoding is plainly the right one.
+    UTF-8 with a few damaged places is UTF-8 with U+FFFD there, which is said in `notes`. Raises DataMistake when it is
+    binary or when no encoding is plainly the right one.
     """
     for mark, name in _MARKS:
         if data.startswith(mark):
@@ -57,7 +58,28 @@ def decode(data: bytes) -> str:
         return text
     if b"\0" in data:
         return _wide(data)
+    if text is None and (text := _damaged_utf8(data)):
+        if notes is not None:
+            # Those that were in the file already are no damage of ours to tell.
+            places = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
+            notes.append(f"it is UTF-8 but for {places} damaged place(s), read as \ufffd")
+        return text
     return _old(data)
+
+
+def _damaged_utf8(data: bytes) -> str:
+    """The text when nearly all of its bytes above 127 are letters of UTF-8; else "".
+
+    By chance a pair of bytes of an old Chinese encoding is a letter of UTF-8 one time in seven, of a Western one next
+    to never: five good ones to one bad, or two in a Western text, are no chance.
+    """
+    text = data.decode("utf-8", "replace")
+    bad = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
+    good = [c for c in text if c > "\x7f" and c != "\ufffd"]
+    if len(good) >= 5 * bad:
+        return text
+    western = all(c < "\u0180" or "\u2010" <= c <= "\u2122" for c in good)
+    return text if western and len(good) >= 2 * bad and len(good) * 4 <= len(text) else ""
 
 
 def _undecidable(why: str) -> DataMistake:
@@ -138,17 +160,18 @@ _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FRONT = re.compile(r"---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|$)", re.DOTALL)
 _TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
-_KEY = re.compile(r"^[A-Za-z_][\w .-]*:", re.MULTILINE)
+_KEY = re.compile(r"""(?:[A-Za-z_][\w .-]*|"[^"\n]+"|'[^'\n]+')[ \t]*:(?:[ \t]|$)""")
 _MARKUP = re.compile(r"\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 _NOT_PARAGRAPH = re.compile(r" {0,3}(?:[-*+>|]|\d+[.)])[ \t]|\s*\||\s*$")
 
 
 def read_markdown(data: bytes) -> Draft:
     """Markdown → Draft: the text as written without front matter; ATX and setext headings noted."""
-    text = clean(decode(data))
+    notes: list[str] = []
+    text = clean(decode(data, notes))
     title = ""
     front = _FRONT.match(text)
-    if front and (not front.group(1) or _KEY.search(front.group(1))):
+    if front and _is_front_matter(front.group(1) or ""):
         named = _TITLE.search(front.group(1) or "")
         title = named.group(1).strip("\"'") if named else ""
         text = text[front.end() :]
@@ -156,7 +179,21 @@ def read_markdown(data: bytes) -> Draft:
     headings = _headings(text)
     if not title and headings:
         title = headings[0].title
-    return Draft(text, one_line(title), headings)
+    return Draft(text, one_line(title), headings, notes=notes)
+
+
+def _is_front_matter(text: str) -> bool:
+    """Whether all of its lines are settings, as YAML writes them: a text between two rules would be lost else."""
+    lines = text.split("\n")
+    if text.strip() and not _KEY.match(lines[0]):
+        return False
+    for place, line in enumerate(lines):
+        if line.strip() and not (_KEY.match(line) or line.startswith((" ", "\t", "- ", "#")) or line == "-"):
+            return False
+        # A comment belongs to the key below it; a heading has room below it.
+        if line.startswith("#") and not "".join(lines[place + 1 : place + 2]).strip():
+            return False
+    return True
 
 
 def _headings(text: str) -> tuple[Heading, ...]:
@@ -194,7 +231,8 @@ def _plain(title: str) -> str:
 
 def read_text(data: bytes) -> Draft:
     """Plain text → Draft; its title is its first line when that is short and stands alone."""
-    text = clean(decode(data)).strip("\n")
+    notes: list[str] = []
+    text = clean(decode(data, notes)).strip("\n")
     first, _, rest = text.partition("\n")
     lonely = not rest or rest.startswith("\n")
     title = (
@@ -202,4 +240,4 @@ def read_text(data: bytes) -> Draft:
         if lonely and rest and len(first) <= 80 and not first.rstrip().endswith((".", "。", ",", "，"))
         else ""
     )
-    return Draft(text, title)
+    return Draft(text, title, notes=notes)

@@ -16,22 +16,27 @@ from tunewise.reading.draft import Block, Draft, assemble, clean, one_line, pipe
 from tunewise.reading.plain import decode
 
 _NUMBER = re.compile(r"[-+(]?[$€£¥]?\s?\d[\d.,]*\s?[%)]?|\d{4}-\d\d-\d\d.*")
+_YEAR = re.compile(r"(?:19|20)\d\d(?:$|-\d\d-\d\d)")
 _DELIMITERS = ",;\t|"
 _MOST_CELLS = 3_000_000
 
 
-def table_blocks(rows: Sequence[Sequence[str]], *, page: int | None = None) -> list[Block]:
-    """The tables of a sheet in reading order: parted by empty rows and columns, lone cells above as paragraphs."""
+def table_blocks(rows: Sequence[Sequence[str]], *, page: int | None = None, apart: bool = True) -> list[Block]:
+    """The tables of a sheet in reading order: parted by empty rows, lone cells above them as paragraphs.
+
+    Tables side by side are parted where each could stand alone; every other empty column only makes room. Without
+    `apart` all columns are one table, as in a CSV file.
+    """
     blocks: list[Block] = []
     header: tuple[int, int, list[list[str]]] | None = None
-    for left, island in _islands(rows, 0):
+    for left, island in _islands(rows, 0, apart):
         captions, table = _captions(island)
         blocks.extend(Block(caption, page=page) for caption in captions)
         if not table:
             continue
         width = max(map(len, table))
-        if width == 1:
-            blocks.append(Block("\n".join(one_line(row[0]) for row in table if row[0]), page=page))
+        if sum(any(row[column] for row in table) for column in range(width)) == 1:
+            blocks.append(Block("\n".join(one_line("".join(row)) for row in table if any(row)), page=page))
             continue
         # After an empty row a table may go on: its first row then holds values, not names.
         valued = any(map(_NUMBER.fullmatch, table[0])) and not captions
@@ -39,24 +44,82 @@ def table_blocks(rows: Sequence[Sequence[str]], *, page: int | None = None) -> l
             header[2].extend(table)
             blocks[-1] = Block(pipe_table(header[2]), page=page)
             continue
+        if valued and header and len(header[2]) == 1 and left <= header[0] and sum(header[:2]) <= left + width:
+            # Names above an empty row, and below them values with labels on their left.
+            table.insert(0, [""] * (header[0] - left) + header[2][0])
+            table[0] += [""] * (width - len(table[0]))
+            blocks.pop()
         header = (left, width, list(table))
         blocks.append(Block(pipe_table(table), page=page))
     return blocks
 
 
-def _islands(rows: Sequence[Sequence[str]], left: int) -> Iterator[tuple[int, list[list[str]]]]:
-    """(column, rows) of each rectangle that empty rows and columns part from the others, from the top down."""
+def _islands(rows: Sequence[Sequence[str]], left: int, apart: bool) -> Iterator[tuple[int, list[list[str]]]]:
+    """(column, rows) of each table, from the top down; its rows are of one width."""
     width = max(map(len, rows), default=0)
     bands = _runs([any(row) for row in rows])
     for first, last in bands:
         band = [list(row) + [""] * (width - len(row)) for row in rows[first:last]]
         columns = _runs([any(row[column] for row in band) for column in range(width)])
+        columns = _side_by_side(band, columns) if apart else [(columns[0][0], columns[-1][1])]
         for start, end in columns:
             part = [row[start:end] for row in band]
             if len(columns) == 1:
                 yield left + start, part
             else:
-                yield from _islands(part, left + start)
+                yield from _islands(part, left + start, apart)
+
+
+def _side_by_side(band: Sequence[Sequence[str]], runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Columns between empty ones, joined again where one of two neighbours could not stand alone.
+
+    To join two tables makes long rows; to tear one apart takes the names from its values.
+    """
+    joined: list[tuple[int, int]] = []
+    for run in runs:
+        if joined and not _apart(band, joined[-1], run):
+            joined[-1] = joined[-1][0], run[1]
+        else:
+            joined.append(run)
+    return joined
+
+
+def _apart(band: Sequence[Sequence[str]], *sides: tuple[int, int]) -> bool:
+    """Whether both sides are tables of their own: at least two columns wide, in other rows or under other names."""
+    if min(end - start for start, end in sides) < 2:
+        return False
+    one, two = ([place for place, row in enumerate(band) if any(row[start:end])] for start, end in sides)
+    if 2 * (min(one[-1], two[-1]) - max(one[0], two[0]) + 1) < min(len(one), len(two)):
+        return True
+    first, tables = [], []
+    for places, (start, end) in zip((one, two), sides, strict=True):
+        captions, rows = _captions([list(band[place][start:end]) for place in places])
+        if len(rows) < 2 or not _named(rows):
+            return False
+        first.append(places[len(captions)])
+        tables.append(rows[1:])
+    if first[0] == first[1]:
+        # Values alone have their labels on the other side.
+        return not any(all(_is_amount(row[0]) for row in rows if row[0]) for rows in tables)
+    # Names beside values begin a table, if it has values of its own: else they are the labels of those beside.
+    lower = first.index(max(first))
+    beside = band[first[lower]][slice(*sides[1 - lower])]
+    return any(map(_is_amount, beside)) and any(_is_amount(cell) for row in tables[lower] for cell in row)
+
+
+def _named(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds a name for each column, years and days beside the first among them."""
+    filled = [cell for place, cell in enumerate(rows[0]) if any(row[place] for row in rows)]
+    return all(filled) and not _is_value(filled[0]) and not any(map(_is_amount, filled))
+
+
+def _is_value(cell: str) -> bool:
+    return bool(_NUMBER.fullmatch(cell))
+
+
+def _is_amount(cell: str) -> bool:
+    """Whether it is a number that is no year and no day: those are names of rows and columns too."""
+    return _is_value(cell) and not _YEAR.match(cell)
 
 
 def _runs(filled: Sequence[bool]) -> list[tuple[int, int]]:
@@ -73,10 +136,13 @@ def _runs(filled: Sequence[bool]) -> list[tuple[int, int]]:
 
 
 def _captions(rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """Rows with one cell above a wider table are its captions, not its header."""
+    """Rows with one cell above a wider table are its captions, unless that cell names the column of values below it."""
     captions = []
-    if max(map(len, rows)) > 1:
+    if rows and max(map(len, rows)) > 1:
         while len(rows) > 1 and sum(map(bool, rows[0])) == 1:
+            place = next(column for column, cell in enumerate(rows[0]) if cell)
+            if place and rows[1][0] and _is_amount(rows[1][place]):
+                break
             captions.append(one_line("".join(rows[0])))
             rows = rows[1:]
     return captions, rows
@@ -90,7 +156,8 @@ def read_csv(data: bytes, *, delimiter: str = "") -> Draft:
 
     Raises DataMistake when it is empty, binary or larger than 3 million cells.
     """
-    text = clean(decode(data))
+    notes: list[str] = []
+    text = clean(decode(data, notes))
     if not text.strip():
         raise DataMistake("the file is empty", tip="fill it or take it away")
     named = re.match(r"sep=(.)\n", text)
@@ -99,7 +166,7 @@ def read_csv(data: bytes, *, delimiter: str = "") -> Draft:
     rows = _rows(text, delimiter or _delimiter(text))
     if not rows:
         raise DataMistake("its cells are empty", tip="fill it or take it away")
-    return assemble(table_blocks(rows))
+    return assemble(table_blocks(rows, apart=False), notes=notes)
 
 
 def _rows(text: str, delimiter: str, most: int | None = None) -> list[list[str]]:

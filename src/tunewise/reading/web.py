@@ -33,6 +33,15 @@ _SILENT = frozenset((
     "input", "textarea",
 ))
 _BOILERPLATE = frozenset(("nav", "footer", "aside", "form", "menu"))
+# What the names of an aside say: a remark on the text, or the furniture of the site.
+_REMARK = re.compile(
+    r"(?<![a-z])(?:note|warning|tip|caution|danger|attention|important|admonition|callout|remark|hint|doc-)",
+    re.IGNORECASE,
+)
+_FURNITURE = re.compile(
+    r"(?<![a-z])(?:related|recommend|shar(?:e|ing)|social|promo|advert|ads?(?![a-z])|sponsor|newsletter|subscri|sign-?up|"
+    r"sidebar|nav|menu|toc(?![a-z])|cookie|comment|author|banner|widget)", re.IGNORECASE
+)
 _DEEPEST = 400
 _LARGEST_ARTICLE = 4_000_000
 """Characters of a page's source above which it is taken whole: to look for the article in it takes minutes."""
@@ -43,30 +52,34 @@ _MENU = 0.5
 
 def read_html(data: bytes) -> Draft:
     """HTML bytes → Draft; raises DataMistake when the page holds no text."""
-    source, page = _parsed(data)
+    notes: list[str] = []
+    source, page = _parsed(data, notes=notes)
     title = _title(page)
     blocks = _article(source, *_walk_page(page))
     if not blocks:
         raise DataMistake("the page holds no text", tip="save the page after its scripts have run, or as PDF")
-    return assemble(blocks, title=title)
+    return assemble(blocks, title=title, notes=notes)
 
 
-def page_blocks(data: bytes, *, encoding: str = "") -> list[Block]:
-    """All blocks of an HTML page that is known to be an article as a whole: a chapter of a book, a message."""
-    blocks, _ = _walk_page(_parsed(data, encoding)[1])
+def page_blocks(data: bytes, *, encoding: str = "", notes: list[str] | None = None) -> list[Block]:
+    """All blocks of an HTML page that is known to be an article as a whole: a chapter of a book, a message.
+
+    What could not be read of it is appended to `notes`. Raises DataMistake when it holds no text.
+    """
+    blocks, _ = _walk_page(_parsed(data, encoding, notes)[1], whole=True)
     if not blocks:
         raise DataMistake("the page holds no text", tip="save the page again")
     return blocks
 
 
-def _parsed(data: bytes, encoding: str = "") -> tuple[str, Any]:
+def _parsed(data: bytes, encoding: str = "", notes: list[str] | None = None) -> tuple[str, Any]:
     """Its source, and its tree."""
     import lxml.html
     from lxml.etree import ParserError
 
     if not data.strip():
         raise DataMistake("the file is empty", tip="save the page again, or take the file away")
-    source = clean(data.decode(encoding, "replace") if encoding else _decode(data))
+    source = clean(data.decode(encoding, "replace") if encoding else _decode(data, notes))
     # lxml refuses a declared encoding in a text that is already decoded.
     source = re.sub(r"^\s*<\?xml[^>]*\?>", "", source)
     source = _CONTROLS.sub(" ", source)
@@ -77,7 +90,7 @@ def _parsed(data: bytes, encoding: str = "") -> tuple[str, Any]:
     return source, page
 
 
-def _decode(data: bytes) -> str:
+def _decode(data: bytes, notes: list[str] | None) -> str:
     declared = _CHARSET.search(data[:4096])
     if declared and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         name = declared.group(1).decode().lower()
@@ -85,8 +98,8 @@ def _decode(data: bytes) -> str:
             return data.decode("gb18030" if name in ("gb2312", "gbk") else name)
         except (LookupError, UnicodeDecodeError):
             # Pages lie about their encoding; the bytes do not.
-            return decode(data)
-    return decode(data)
+            return decode(data, notes)
+    return decode(data, notes)
 
 
 def _title(page: Any) -> str:
@@ -133,8 +146,11 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text))
 
 
-def _walk_page(page: Any) -> tuple[list[Block], list[float]]:
-    """The blocks of a page and for each the share of its letters that stand in links."""
+def _walk_page(page: Any, *, whole: bool = False) -> tuple[list[Block], list[float]]:
+    """The blocks of a page and for each the share of its letters that stand in links.
+
+    `whole`: all of the page is an article.
+    """
     from lxml_html_clean import Cleaner
 
     cleaner = Cleaner(
@@ -149,17 +165,34 @@ def _walk_page(page: Any) -> tuple[list[Block], list[float]]:
         page_structure=False,
         safe_attrs_only=False,
     )
+    # Before the cleaner, which takes away elements that are newer than it.
+    for element in [one for one in page.iter("aside", "footer") if _is_remark(one, whole)]:
+        element.tag = "div"
     page = cleaner.clean_html(page)
-    whole = _weight(page)
+    letters = _weight(page)
     for element in list(page.iter(*_BOILERPLATE)):
         # Some programs put all of a page into one form: what holds most of the words is no boilerplate.
-        if element.getparent() is not None and _weight(element) <= _MENU * whole:
+        if element.getparent() is not None and _weight(element) <= _MENU * letters:
             element.drop_tree()
     body = page.find("body")
     walked = _Walk()
     walked.walk(body if body is not None else page)
     walked.flush()
     return _join_lists(walked.blocks, walked.links)
+
+
+def _is_remark(element: Any, whole: bool) -> bool:
+    """Whether an aside is part of the article: a warning, a note, a box. So is the name under a quotation."""
+    above = {one.tag for one in element.iterancestors()}
+    if element.tag != "aside":
+        return element.tag == "footer" and "blockquote" in above
+    if sum(map(_weight, element.iter("a"))) >= _MENU * _weight(element):
+        return False
+    names = " ".join(element.get(key) or "" for key in ("class", "id", "role", "aria-label", "epub:type"))
+    if _REMARK.search(names):
+        return True
+    inside = above & {"main", "article"} or any(one.get("role") == "main" for one in element.iterancestors())
+    return bool(whole or inside) and not _FURNITURE.search(names)
 
 
 def _weight(element: Any) -> int:
