@@ -127,6 +127,28 @@ def test_lists():
 
 
 @pytest.mark.parametrize(("text", "found"), [
+    ("共和国、参与者及时", ["共和国", "参与者及时"]), ("涉及和谐、普及率", ["涉及和谐", "普及率"]),
+    ("红色、蓝色和绿色", ["红色", "蓝色", "绿色"]), ("张三、李四以及王五", ["张三", "李四", "王五"]),
+    ("可以及时退货、换货", ["可以及时退货", "换货"]), ("北京和上海与广州及深圳", ["北京", "上海", "广州", "深圳"]),
+])
+def test_chinese_lists_are_not_split_inside_words(text, found):
+    assert items_of(text) == found
+
+
+def test_a_wanted_item_says_what_belongs_together():
+    assert items_of("：和平与发展 和稳定", ["和平与发展", "稳定"]) == ["和平与发展", "稳定"]
+    assert items_of("共和国、和平与发展", ["和平与发展"]) == ["共和国", "和平与发展"]
+    assert items_of("梨和苹果、茶", ["梨", "茶"]) == ["梨", "苹果", "茶"]
+    assert items_of("和平与发展和稳定", ["和平与发展", "稳定"]) == ["和平与发展", "稳定"]
+    for rule in (True, ("共和国", "和平与发展")):
+        question = ask("共和国、和平与发展", rules={"list": rule}, language="zh")
+        wrong = score(question, said("共产党、国家、公平、发展"))
+        assert wrong["list_exact"] == wrong["correct"] == 0
+        assert score(question, said("共和国、和平与发展"))["correct"] == 1
+    assert list_scores("Vitamin B, iron", ["vitamin A", "iron"])["list_exact"] == 0
+
+
+@pytest.mark.parametrize(("text", "found"), [
     ("Yes, it did.", "yes"), ("No.", "no"), ("The answer is: maybe", "maybe"), ("Nobody knows", ""), ("不是，", "no"),
     ("是的，可以", "yes"), ("可能会", "maybe"), ("It depends", ""), ("答案：否", "no"), ("不确定", "maybe"),
     # Words that open with a deciding sign and decide nothing.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from tunewise.errors import DataMistake
 from tunewise.nouns import Question
 from tunewise.scorers.quantities import SCALES, UNITS, quantities
-from tunewise.scorers.text import fold, holds, tokens
+from tunewise.scorers.text import fold, holds, names_kept, tokens
 
 # ------------------------------------------------------------------------------------------------ numbers
 
@@ -99,16 +99,49 @@ def number_right(text: str, wanted: _Wanted, question: str) -> bool:
 
 # ------------------------------------------------------------------------------------------------ lists
 
-# The comma of "73,260" and the "and" of "time-and-material" separate nothing.
+# The comma of "73,260" and the "and" of "time-and-material" separate nothing, and 可以及时 holds no 以及.
 _SEPARATOR = re.compile(
-    r"\s*(?:(?<!\d),|,(?!\d)|[;，；、\n•]|(?:^|\n)\s*[-*]\s|(?<=\s)(?:and|or)(?=\s)|以及|[和及与])\s*"
+    r"\s*(?:(?<!\d),|,(?!\d)|[;，；、\n•]|(?:^|\n)\s*[-*]\s|(?<=\s)(?:and|or)(?=\s)|(?<!可)以及(?![时格]))\s*"
+)
+# 和, 与 and 及 stand inside many words; these are the commonest.
+_AND = re.compile(
+    r"(?<![共饱温缓总附柔祥平谦中人])和(?![平谐解睦气蔼善约风尚])|(?<![参给赋])与(?![会其否])|(?<![涉普波危埃顾提触以遍])及(?![时格其早])"
 )
 
 
-def items_of(text: str) -> list[str]:
-    """The items of a list in running text or on lines of their own."""
+def items_of(text: str, wanted: Collection[str] = ()) -> list[str]:
+    """The items of a list in running text or on lines of their own.
+
+    At 和, 与 or 及 only where it cannot be inside a word: with two signs or more on either side, or a `wanted` item on
+    one; and never inside of a wanted item ("和平与发展").
+    """
     parts = _SEPARATOR.split(re.sub(r"(?m)^\s*(?:[-*•]|\d{1,2}[.)、](?!\d))\s*", "\n", text))
-    return [part.strip(" .。:：") for part in parts if tokens(part)]
+    known = {_bare(item) for item in wanted}
+    found = [item for part in parts for item in _parted(part, known)]
+    return [part.strip(" .。:：") for part in found if tokens(part)]
+
+
+def _bare(item: str) -> str:
+    return fold(item).strip(" .。:：")
+
+
+def _parted(part: str, known: Collection[str]) -> list[str]:
+    """The items that 和, 与 and 及 join in one part of a list."""
+    if _bare(part) in known:
+        return [part]
+    for match in _AND.finditer(part):
+        left, right = part[: match.start()], part[match.end() :]
+        if any(_covers(fold(part), item, match.start()) for item in known):
+            continue
+        long = min(len(_bare(left)), len(_bare(right))) > 1
+        if long or (_bare(left) and _bare(right) and {_bare(left), _bare(right)} & set(known)):
+            return [left, *_parted(right, known)]
+    return [part]
+
+
+def _covers(text: str, item: str, place: int) -> bool:
+    """Whether an occurrence of an item in a text holds the sign at a place."""
+    return any(at.start() <= place < at.start() + len(item) for at in re.finditer(f"(?={re.escape(item)})", text))
 
 
 def list_scores(text: str, wanted: Sequence[str]) -> dict[str, float]:
@@ -117,10 +150,11 @@ def list_scores(text: str, wanted: Sequence[str]) -> dict[str, float]:
     A wanted item is found when one of its wordings stands in the answer as one run of words (so that an item may hold
     an "and"). Precision counts the answer's items that hold, or are held by, a wanted one.
     """
-    aliases = [[tokens(alias) for alias in item.split("|")] for item in wanted]
-    said = tokens(text)
+    names = [item.split("|") for item in wanted]
+    aliases = [[names_kept(alias) for alias in item] for item in names]
+    said = names_kept(text)
     found = sum(any(holds(said, alias) for alias in item) for item in aliases)
-    items = [tokens(item) for item in items_of(text)]
+    items = [names_kept(item) for item in items_of(text, [alias for item in names for alias in item])]
     good = sum(any(holds(item, alias) or holds(alias, item) for group in aliases for alias in group) for item in items)
     if not found or not good:
         return {"list_f1": 0.0, "list_exact": 0.0}
