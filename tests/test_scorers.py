@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -230,6 +231,35 @@ def test_unknown_rule_lists_the_known():
     faults = check_rules((("max_words", "3"), ("regex", "("), ("terms", ["x"]), ("max_lines", True)))
     assert len(faults) == 3
     assert language_of("123") == "und"
+
+
+@pytest.mark.parametrize(("text", "language"), [
+    ("Привет", "und"), ("안녕하세요", "und"), ("これは日本語のテキストです", "und"), ("カタカナ", "und"),
+    ("Der Vertrag ist nicht gültig und wird beendet.", "und"), ("Les produits sont dans le magasin.", "und"),
+    ("Getchu.com", "en"), ("Los Angeles", "en"), ("Where did Harold II die?", "en"),
+    ("the café of Müller und Söhne", "en"),
+    ("の之味公司生产的饮料在全国各地均有销售", "zh"), ("Москва is the capital of Russia", "en"),
+])
+def test_a_language_is_told_by_its_script_and_its_commonest_words(text, language):
+    assert language_of(text) == language
+
+
+@pytest.mark.parametrize("rule", [
+    ("language", "de"), ("language", "chinese"), ("max_words", -1), ("choices", []), ("starts_with", [1]),
+])
+def test_a_rule_that_every_answer_would_break_is_refused(rule):
+    (fault,) = check_rules((rule,))
+    assert repr(rule[0]) in fault
+    if rule[0] == "language":
+        assert "known: en, zh" in fault
+    with pytest.raises(DataMistake) as caught:
+        broken_rules("x", (rule,))
+    page = str(caught.value.tip).partition("docs/")[2].partition(".md")[0]
+    assert (Path(__file__).parent.parent / "docs" / f"{page}.md").is_file()
+
+
+def test_language_takes_a_region():
+    assert check_rules((("language", "zh-CN"), ("language", "en"))) == []
 
 
 def test_json_schema_needs_its_library_or_works():

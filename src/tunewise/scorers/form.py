@@ -74,21 +74,58 @@ def sentence_words(text: str) -> float:
     return statistics.fmean(found) if found else 0.0
 
 
+LANGUAGES = ("en", "zh")
+"""What `language_of` can tell, and the rule `language` can ask for."""
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ebef]")
+_KANA = re.compile(r"[\u3040-\u30ff]")
+_LATIN, _LETTERS = re.compile(r"[A-Za-z\u00c0-\u024f]+(?:['’][A-Za-z]+)?"), re.compile(rf"[^\W\d_{CJK}]+")
+_ENGLISH_WORDS = (
+    "the of and to is was were are be been it that this with for from by have has had not you they will would can "
+    "which their there what who how why where when did does if or as at"
+)
+# German, French, Spanish, Italian, Portuguese and Dutch; without those that are English words too (die, do, per, me).
+_OTHER_WORDS = (
+    "der das und ist nicht mit ein eine einen dem den von zu für auf werden wird sind bei nach auch "
+    "le la les des une dans pour pas que qui avec sont du au aux et "
+    "el los las una por para como más pero y del il di che sono della nel não uma em het een van niet voor zijn"
+)
+_ENGLISH, _OTHERS = frozenset(_ENGLISH_WORDS.split()), frozenset(_OTHER_WORDS.split())
+
+
 def language_of(text: str) -> str:
-    """"zh" when Chinese characters are at least as many as words in other letters, "en" when not, "und" without
-    letters."""
-    chinese = len(re.findall(rf"[{CJK}]", text))
-    other = len(re.findall(rf"[^\W\d_{CJK}]+", text))
-    return "und" if not chinese + other else "zh" if chinese >= other else "en"
+    """"zh" when Chinese characters are at least as many as words in Latin letters, "en" when not, else "und".
+
+    "und" (undetermined): no letters; mostly letters of another script; kana among the Chinese characters; or Latin
+    letters where two or more of the commonest words of other languages stand (der, les, para …) and fewer English ones.
+    """
+    han, kana = len(_HAN.findall(text)), len(_KANA.findall(text))
+    latin = [word.lower() for word in _LATIN.findall(text)]
+    strange = sum(1 for word in _LETTERS.findall(text) if not _LATIN.match(word))
+    if not han + kana + len(latin) or strange > max(han, len(latin)):
+        return "und"
+    if han + kana >= len(latin):
+        # Japanese is never without kana; a の in a Chinese name is one in many.
+        return "und" if kana * 10 > han else "zh"
+    others = sum(word in _OTHERS for word in latin)
+    return "und" if others > 1 and others > sum(word in _ENGLISH for word in latin) else "en"
+
+
+def _language(value: str) -> str:
+    return value.lower().split("-")[0]
+
+
+def _max_grade(text: str, value: float) -> bool:
+    # A text without letters, such as "24", asks for no school at all.
+    return grade(text) <= value if language_of(text) == "en" else not _LETTERS.search(text) and not _HAN.search(text)
 
 
 RULES: dict[str, tuple[type | tuple[type, ...], Callable[[str, Any], bool]]] = {
     "choices": (list, lambda text, value: text.strip() in value),
     "json_schema": (dict, _json_schema),
     "max_characters": (int, lambda text, value: len(text.strip()) <= value),
-    "max_grade": ((int, float), lambda text, value: language_of(text) != "zh" and grade(text) <= value),
+    "max_grade": ((int, float), _max_grade),
     "max_sentence_words": ((int, float), lambda text, value: sentence_words(text) <= value),
-    "language": (str, lambda text, value: language_of(text) == value.lower().split("-")[0]),
+    "language": (str, lambda text, value: language_of(text) == _language(value)),
     "max_lines": (int, lambda text, value: _lines(text) <= value),
     "max_words": (int, lambda text, value: words(text) <= value),
     "min_words": (int, lambda text, value: words(text) >= value),
@@ -118,6 +155,13 @@ def check_rules(rules: Sequence[tuple[str, Any]]) -> list[str]:
         if not isinstance(value, wanted) or isinstance(value, bool):
             names = [kind.__name__ for kind in (wanted if isinstance(wanted, tuple) else (wanted,))]
             faults.append(f"rule {name!r} needs {' or '.join(names)}, got {value!r}")
+        elif name == "language" and _language(value) not in LANGUAGES:
+            faults.append(f"rule 'language': unknown language {value!r}; known: {', '.join(LANGUAGES)} (a region may "
+                          "follow: zh-CN)")
+        elif isinstance(value, (int, float)) and value < 0:
+            faults.append(f"rule {name!r}: {value!r} is below 0, so that every answer would break it")
+        elif isinstance(value, list) and not (value and all(isinstance(item, str) and item for item in value)):
+            faults.append(f"rule {name!r} needs a list of texts, got {value!r}")
         elif name == "regex":
             try:
                 re.compile(value)
@@ -141,7 +185,8 @@ def broken_rules(text: str, rules: Sequence[tuple[str, Any]]) -> list[str]:
     """The names of the rules that the text breaks; `DataMistake` listing the known ones for a rule that is none."""
     faults = check_rules(rules)
     if faults:
-        raise DataMistake("; ".join(faults), tip="see the rules of form in docs/questions.md", faults=tuple(faults))
+        raise DataMistake("; ".join(faults), tip='the rules are in docs/measures.md, "Form and terms"',
+                          faults=tuple(faults))
     return [
         name
         for name, value in rules
