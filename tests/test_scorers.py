@@ -186,6 +186,9 @@ def test_citation_precision_and_recall():
 
     assert scores(cite())["citation_precision"] == scores(cite())["citation_recall"] == 1
     assert scores(cite(verified=False))["citation_precision"] == scores(cite(verified=False))["citation_recall"] == 0
+    assert scores(cite(), cite("b.md"), cite(verified=False))["citation_verified"] == pytest.approx(2 / 3)
+    assert score(fact(), Answer("q", "14 days", citations=(cite(),)))["citation_verified"] == 1, "without hits"
+    assert not {"citation_verified"} & (scores().keys() | scores(cite(), refused=True).keys())
     mixed = scores(cite(), cite("b.md"))
     assert (mixed["citation_precision"], mixed["citation_recall"]) == (0.5, 1)
     assert scores(cite(start=40, end=50))["citation_recall"] == 1, "the passage holds the gold"

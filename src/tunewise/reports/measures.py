@@ -33,6 +33,7 @@ PLACES: dict[str, Place] = {
     "recall": Place("sources", "percent", rank=8),
     "mrr": Place("sources", "points", rank=22),
     "ndcg": Place("sources", "points", rank=23),
+    "citation_verified": Place("sources", "percent", rank=16),
     "citation_precision": Place("sources", "percent", rank=10),
     "citation_recall": Place("sources", "percent", rank=15),
     "form": Place("style", "percent", rank=11),

@@ -1,4 +1,4 @@
-"""Citation precision and recall of one answer, from citations that were already checked.
+"""Verified share, precision and recall of one answer's citations, which were already checked.
 
 Knows nothing about parsing or verifying: that is `tunewise.citations`. After ALCE (Gao et al. 2023, "Enabling large
 language models to generate text with citations", section 3.3), with two differences. ALCE asks an 11B entailment model
@@ -25,17 +25,23 @@ def _spans(citation: Citation, answer: Answer) -> list[tuple[str, int, int]]:
 
 
 def citation_scores(question: Question, answer: Answer, *, reads: bool = False) -> dict[str, float]:
-    """`citation_precision` and `citation_recall`; absent where they mean nothing.
+    """`citation_verified`, `citation_precision` and `citation_recall`; absent where they mean nothing.
 
+    verified: share of the citations that passed the check against their source, whatever the gold says; absent when
+    nothing is cited.
     precision: share of the citations that are verified and whose sentence or passage meets a gold span (verified alone
     where the question has no gold; 0 for an answer to an unanswerable question). Absent when nothing is cited.
     recall: share of the gold spans that a verified citation's sentence or passage meets; 0 when nothing is cited.
-    Both are absent for a refusal, which states nothing that a source could support, and without passages, unless the
-    approach `reads` an index: then nothing is cited.
+    All are absent for a refusal, which states nothing that a source could support; precision and recall also without
+    passages, unless the approach `reads` an index: then nothing is cited.
     """
-    if not (answer.hits or reads) or answer.refused or answer.error is not None:
+    if answer.refused or answer.error is not None:
         return {}
     scores: dict[str, float] = {}
+    if answer.citations:
+        scores["citation_verified"] = sum(one.verified for one in answer.citations) / len(answer.citations)
+    if not (answer.hits or reads):
+        return scores
     reached: set[int] = set()
     good = 0
     for citation in answer.citations:
