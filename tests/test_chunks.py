@@ -151,6 +151,22 @@ def test_rows_of_a_table_stay_whole_and_name_their_columns() -> None:
         assert all(re.fullmatch(r"\| Part \d+ \| \d+ euros \| in stock \|", line) for line in piece.text.split("\n"))
 
 
+def test_a_piece_of_a_wide_row_names_the_columns_that_stand_over_it() -> None:
+    names = [f"name{i}" for i in range(40)]
+    rows = [names, ["---"] * 40, *([f"v{row}x{i}" for i in range(40)] for row in range(3))]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    chunks = chunk(markdown(text), tokens=12, count=count_words)
+    pieces = [one for one in chunks if re.search(r"v\dx", one.text)]
+    assert len(pieces) > 6 and all(count_words(one.heading) <= 12 for one in pieces)
+    for one in pieces:
+        here = {int(number) for number in re.findall(r"v\dx(\d+)", one.text)}
+        there = {int(number) for number in re.findall(r"name(\d+)", one.heading)}
+        assert here <= there and len(there - here) <= 1, (one.heading, one.text)
+    # A short row under long names: as many names as a passage may have tokens.
+    text = f"| {' | '.join(names)} |\n|{' --- |' * 40}\n" + f"|{' |' * 40}\n" * 5
+    assert all(count_words(one.heading) <= 12 for one in chunk(markdown(text), tokens=12, count=count_words))
+
+
 def test_sentences_are_not_torn_unless_they_are_too_long() -> None:
     document = markdown("退货须在三十天之内提出申请并附上发票。" * 30)
     for piece in chunk(document, tokens=50):

@@ -12,7 +12,7 @@ import pytest
 
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
-from tunewise.errors import DataMistake, Failed, ModelMistake
+from tunewise.errors import ConfigMistake, DataMistake, Failed, ModelMistake
 from tunewise.index import Index
 from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, open_catalog
 from tunewise.nouns import Retrieval
@@ -39,6 +39,16 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
+
+
+def test_passages_longer_than_the_embedder_reads_are_refused(folder: Path, project: Path) -> None:
+    class Short(HashEmbedder):
+        max_tokens = 100
+
+    with pytest.raises(ConfigMistake, match="reads 100 of each") as caught:
+        ingest(folder, project=project, embedder=Short(), tokens=101)
+    assert "[chunks]" in caught.value.tip
+    assert ingest(folder, project=project, embedder=Short(), tokens=100).added == len(FILES)
 
 
 def write(root: Path, name: str, text: str) -> None:

@@ -181,10 +181,32 @@ def _atoms(text: str, start: int, end: int, tokens: int, count: Count) -> Iterat
             else [span for part in _items(text, lines) for span in sentences(text, part[0][0], part[-1][1])]
         )
         first = True
+        whole = _fitting(header, tokens, count)
         for number, (left, right) in enumerate(pieces):
             for low, high in _fit(text, left, right, tokens, count):
-                yield _Atom(low, high, first, header if number > 1 or not first else "")
+                above = ""
+                if header and (number > 1 or not first):
+                    part = (low, high) != (left, right)
+                    above = _fitting(_over(text, left, low, high, header), tokens, count) if part else whole
+                yield _Atom(low, high, first, above)
                 first = False
+
+
+def _over(text: str, left: int, low: int, high: int, header: str) -> str:
+    """The header cells over a piece of a row that starts at `left` and was too long for one chunk."""
+    first = max(0, text.count("|", left, low) - 1 + text.startswith("|", low)) if low > left else 0
+    last = text.count("|", left, high) - text[low:high].rstrip().endswith("|")
+    return " | ".join(header.split(" | ")[first:last])
+
+
+def _fitting(header: str, tokens: int, count: Count) -> str:
+    """As many cells of a header, from the left, as count at most `tokens`: a passage is more than its table's names."""
+    if not header or count(header) <= tokens:
+        return header
+    cells = header.split(" | ")
+    # The cut header counts the more the later it is cut.
+    few = bisect_right(range(len(cells)), tokens, key=lambda n: count(" | ".join([*cells[:n], "…"]))) - 1
+    return " | ".join([*cells[:few], "…"]) if few > 0 else ""
 
 
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[list[Span], str, str]]:

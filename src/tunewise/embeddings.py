@@ -42,6 +42,8 @@ class Embedder(Protocol):
     dimension: int
     fingerprint: str
     precision: str
+    max_tokens: int | None
+    """What it reads of one text; the rest would count for nothing. None: all of it."""
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 of shape (len(texts), dimension), each row of length 1."""
@@ -74,6 +76,7 @@ class HashEmbedder:
 
     name = "hash"
     dimension = 512
+    max_tokens = None
     precision = "fp32"
     fingerprint = fingerprint(["hash", 1, 512])
 
@@ -230,6 +233,7 @@ class MiniLM:
 
     name = "minilm"
     dimension = 384
+    max_tokens = _MAX_TOKENS - 2
     fingerprint = fingerprint(["minilm", MINILM_SHA256, "mean", _MAX_TOKENS])
 
     def __init__(self, *, cache: Path | None = None, precision: str | None = None) -> None:
@@ -335,6 +339,8 @@ class SentenceEmbedder:
         self.name = name
         self.precision = "fp32"
         self.dimension = int(self._model.get_embedding_dimension())
+        longest = self._model.max_seq_length
+        self.max_tokens = longest - 2 if longest else None
         self.fingerprint = self._identity(name)
 
     def _identity(self, name: str) -> str:
