@@ -118,6 +118,42 @@ def test_settings_refuse_the_unknown_and_the_impossible():
         TrainingSettings(epochs=0, rank=0)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"freeze": "false"}, "freeze = 'false' (true or false, without quotation marks)"),
+        ({"share": "no"}, "share = 'no'"),
+        ({"quotes": 1}, "quotes = 1"),
+        ({"alpha": 0}, "alpha = 0"),
+        ({"dropout": 1.5}, "dropout = 1.5"),
+        ({"dropout": -0.1}, "dropout = -0.1"),
+        ({"warmup": 3}, "warmup = 3"),
+        ({"rank": 2.5}, "rank = 2.5 (a whole number)"),
+        ({"batch": 1.5}, "batch = 1.5"),
+        ({"rank": True}, "rank = true"),
+        ({"epochs": float("inf")}, "epochs = inf"),
+        ({"rate": float("nan")}, "rate = nan"),
+        ({"rate": "1e-3"}, "rate = '1e-3'"),
+        ({"report_to": ["a", "b"]}, "report_to = ['a', 'b'] (a text in quotation marks; several names in one"),
+        ({"without_oracle": "most"}, "without_oracle = 'most'"),
+        ({"peft": 3}, "peft = 3 (a table"),
+        ({"alpha": 0, "warmup": 3}, "alpha = 0 (1 or more: at 0 what is learned would not count); warmup = 3"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_with_what_they_may_be(given, said):
+    with pytest.raises(ConfigMistake) as error:
+        RECIPES["raft"].but(given)
+    assert said in error.value.message
+
+
+def test_settings_that_can_work_are_taken():
+    kept = RECIPES["raft"].but({"epochs": 2, "rate": None, "without_oracle": "auto", "dropout": 0, "peft": {"r": 8}})
+    assert kept.peft == (("r", 8),)
+    with pytest.raises(ConfigMistake) as error:
+        RECIPES["raft"].but({"epoch": 1})
+    assert error.value.tip.startswith("known, the closest first: epochs, ")
+
+
 def test_gold_that_a_chunk_cuts_in_two_is_no_refusal():
     answer = "30 days. The fee is 5 EUR"
     cut = Question("x", "How long and how much?", (answer,), (Gold("r.md", 20, 45),), split="train")

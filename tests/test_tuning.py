@@ -216,6 +216,29 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(folder, monkeypa
         (folder / "tunewise.toml").write_text(toml)
 
 
+def test_keys_that_are_handed_on_are_held_to_the_fields_that_there_are(folder):
+    assert run(folder, "ingest") == 0
+    with pytest.raises(ConfigMistake) as error:
+        plan_of(folder, "sft", trainer={"weight_decy": 0.1}, peft={"rr": 8})
+    assert "peft.rr: LoraConfig has no such field; trainer.weight_decy: TrainingArguments" in error.value.message
+    assert "closest first: r, " in error.value.tip and "closest first: weight_decay, " in error.value.tip
+    with pytest.raises(ConfigMistake, match="no PEFT config"):
+        plan_of(folder, "sft", method="full", peft={"r": 8})
+    assert plan_of(folder, "sft", trainer={"weight_decay": 0.1}, peft={"use_dora": True}).rows
+
+
+def test_the_config_classes_that_are_asked_are_those_of_the_methods(tiny):
+    import transformers
+
+    from tunewise.training import METHODS, TrainingSettings
+    from tunewise.training.passed import CONFIGS
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny)
+    made = {name: type(method.config(TrainingSettings(method=name), model)).__name__
+            for name, method in METHODS.items() if method.config is not None}
+    assert {name: kind for name, kind in made.items() if kind != "LoraConfig"} == CONFIGS
+
+
 def test_leaks_between_any_two_splits_refuse_the_training(folder):
     before = (folder / "questions.jsonl").read_text()
     for split in ("validation", "test"):

@@ -29,6 +29,7 @@ from tunewise.store import lock, project_folder, read_json
 from tunewise.training import METHODS, RECIPES, RowReport, TrainingRow, TrainingSettings
 from tunewise.training.formats import Read
 from tunewise.training.methods import refuse_without_gpu
+from tunewise.training.passed import refuse_unknown
 
 if TYPE_CHECKING:
     from tunewise.project import Project
@@ -101,6 +102,8 @@ def plan(
     own = {key: value for key, value in (("method", approach.method), ("parent", approach.parent)) if value}
     settings = _settings(project, recipe).but(own).but(given or {})
     settings = settings.but({"seed": settings.seed + seed})
+    if settings.peft or settings.trainer:
+        refuse_unknown(settings, recipe)
     judge = settings.judge if recipe in PREFERENCES else ""
     if judge and (to := leaves_for(project, replace(approach, model=judge, endpoint=None, answers=None))):
         raise ConfigMistake(f"the judge {judge} is at {to}, and data_may_leave = false", tip="a local judge")

@@ -157,11 +157,11 @@ def raft_rows(
     answerable rows ("auto": the share that retrieval missed) the gold passages are taken out and the completion is the
     refusal, because the passages then do not hold the answer; the next ranked distractors of `further(query)` fill
     their places, else the number of passages would tell which rows refuse. Unanswerable questions are refusal rows as
-    well, and `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are dealt in
-    random order, so that position does not stand in for content. With `quotes` the completion first says, word for
-    word, the sentence that holds the answer (chain of thought with citations, section 3 of the paper), then the
-    template's answer mark and the answer. `searched` is what is searched for a question with earlier turns; `arrange`
-    puts ranked passages into the order in which answering shows them.
+    well, and `max_refusals` is the largest share of all of them. `shuffle` is the share of rows whose passages are
+    dealt in random order, so that position does not stand in for content. With `quotes` the completion first says,
+    word for word, the sentence that holds the answer (chain of thought with citations, section 3 of the paper), then
+    the template's answer mark and the answer. `searched` is what is searched for a question with earlier turns;
+    `arrange` puts ranked passages into the order in which answering shows them.
     """
     if not questions:
         raise DataMistake("there is no training question", tip="tunewise questions split")

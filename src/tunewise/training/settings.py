@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import SequenceMatcher
+from math import isfinite
 from typing import Any
 
 from tunewise.errors import ConfigMistake
@@ -11,6 +13,28 @@ from tunewise.training.methods import METHODS
 
 BUNDLED_WIDTH = 576
 """Hidden size of the model that the methods' rates were found on."""
+
+
+def _number(value: Any) -> bool:
+    """Whether it is a finite number; true and false are numbers to Python, but not to whoever writes a file."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "str": ("a text in quotation marks; several names in one, with commas", lambda v: isinstance(v, str)),
+    "int": ("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool)),
+    "float": ("a number", _number),
+    "bool": ("true or false, without quotation marks", lambda v: isinstance(v, bool)),
+    "float | None": ("a number", lambda v: v is None or _number(v)),
+    "float | str": ("a number or a text", lambda v: isinstance(v, str) or _number(v)),
+    "tuple[tuple[str, Any], ...]": ("a table: { name = value }", lambda v: isinstance(v, tuple)),
+}
+"""What a setting may be, by its annotation."""
+
+
+def _shown(value: Any) -> str:
+    """A value as it stands in the file."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +86,42 @@ class TrainingSettings:
     trainer: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        faults = []
+        faults = [
+            f"{field.name} = {_shown(getattr(self, field.name))} ({_TYPES[str(field.type)][0]})"
+            for field in fields(self)
+            if not _TYPES[str(field.type)][1](getattr(self, field.name))
+        ]
+        if faults:
+            # What is of another kind cannot be compared with a range.
+            raise ConfigMistake("training settings of the wrong kind: " + "; ".join(faults))
         for name, wanted, fine in (
-            ("method", f"one of {', '.join(METHODS)}", lambda: self.method in METHODS),
-            ("epochs", "more than 0", lambda: self.epochs > 0),
-            ("rate", "between 0 and 1", lambda: self.rate is None or 0 < self.rate < 1),
-            ("batch", "1 or more", lambda: self.batch >= 1),
-            ("rank", "1 or more", lambda: self.rank >= 1),
-            ("layers", "more than 0, at most 1", lambda: 0 < self.layers <= 1),
-            ("virtual_tokens", "1 or more", lambda: self.virtual_tokens >= 1),
-            ("patience", "0 or more", lambda: self.patience >= 0),
+            ("method", f"one of {', '.join(METHODS)}", self.method in METHODS),
+            ("epochs", "more than 0", self.epochs > 0),
+            ("rate", "between 0 and 1", self.rate is None or 0 < self.rate < 1),
+            ("batch", "1 or more", self.batch >= 1),
+            ("rank", "1 or more", self.rank >= 1),
+            ("alpha", "1 or more: at 0 what is learned would not count", self.alpha >= 1),
+            ("dropout", "0 or more, less than 1", 0 <= self.dropout < 1),
+            ("warmup", "a share of the steps: 0 or more, less than 1", 0 <= self.warmup < 1),
+            ("layers", "more than 0, at most 1", 0 < self.layers <= 1),
+            ("virtual_tokens", "1 or more", self.virtual_tokens >= 1),
+            ("patience", "0 or more", self.patience >= 0),
+            ("seed", "0 or more", self.seed >= 0),
             (
                 "without_oracle",
                 '0 to 1, or "auto"',
-                lambda: self.without_oracle == "auto" or 0 <= self.without_oracle <= 1,
-            ),  # type: ignore[operator]
-            ("shuffle", "0 to 1", lambda: 0 <= self.shuffle <= 1),
-            ("max_refusals", "0 to 1", lambda: 0 <= self.max_refusals <= 1),
-            ("instructions", "more than 0, less than 1", lambda: 0 < self.instructions < 1),
-            ("general_share", "0 or more, less than 1", lambda: 0 <= self.general_share < 1),
-            ("block", "16 or more", lambda: self.block >= 16),
-            ("beta", "more than 0", lambda: self.beta > 0),
+                self.without_oracle == "auto"
+                or (not isinstance(self.without_oracle, str) and 0 <= self.without_oracle <= 1),
+            ),
+            ("shuffle", "0 to 1", 0 <= self.shuffle <= 1),
+            ("max_refusals", "0 to 1", 0 <= self.max_refusals <= 1),
+            ("instructions", "more than 0, less than 1", 0 < self.instructions < 1),
+            ("general_share", "0 or more, less than 1", 0 <= self.general_share < 1),
+            ("block", "16 or more", self.block >= 16),
+            ("beta", "more than 0", self.beta > 0),
         ):
-            try:
-                good = fine()
-            except TypeError:
-                good = False
-            if not good:
-                faults.append(f"{name} = {getattr(self, name)!r} ({wanted})")
+            if not fine:
+                faults.append(f"{name} = {_shown(getattr(self, name))} ({wanted})")
         if faults:
             raise ConfigMistake("training settings out of range: " + "; ".join(faults))
 
@@ -98,10 +130,16 @@ class TrainingSettings:
         known = {field.name for field in fields(self)}
         if unknown := sorted(set(given) - known):
             raise ConfigMistake(
-                f"unknown training setting(s): {', '.join(unknown)}", tip=f"known: {', '.join(sorted(known))}"
+                f"unknown training setting(s): {', '.join(unknown)}",
+                tip=f"known, the closest first: {', '.join(closest(unknown[0], known))}",
             )
         tables = {k: tuple(sorted(v.items())) for k, v in given.items() if isinstance(v, Mapping)}
         return replace(self, **{**given, **tables})
+
+
+def closest(name: str, known: Iterable[str]) -> list[str]:
+    """The known names, those that are written most like `name` first."""
+    return sorted(known, key=lambda one: (-SequenceMatcher(None, name, one).ratio(), one))
 
 
 RECIPES: dict[str, TrainingSettings] = {
