@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
-from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable
+from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable, shown_better
 from tunewise.costs import bill, complexity, update_seconds
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
@@ -112,6 +112,27 @@ def test_weights_of_needs_change_the_overall_number_only():
     assert weighted.standings[1].against_best.n == 60
 
 
+@pytest.mark.parametrize(("documents", "approaches"), [(5, 2), (6, 3), (8, 5), (9, 7)])
+def test_overwhelming_evidence_is_told_apart_also_with_few_documents(documents, approaches):
+    """With sign flips and Holm none of these could be called better, while the report promised 9.5 points."""
+    questions = make_questions(documents, 20)
+    skills = {"good": Skill(0.92), "bad": Skill(0.09)} | {f"a{i}": Skill(0.5) for i in range(approaches - 2)}
+    comparison = compare(make_runs(skills, questions, seed=1), questions)
+    assert shown_better(comparison, "good", "bad") and not shown_better(comparison, "bad", "good")
+    last = comparison.standings[-1].against_best
+    assert last.verdict == "worse" and last.questions_needed is None and comparison.detectable < abs(last.mean)
+    assert any("more documents" in note.text and "更多文档" in note.text_zh for note in comparison.notes)
+
+
+def test_what_cannot_be_shown_at_all_is_not_promised():
+    """Ten questions about five documents, twenty approaches: no difference is as large as it would have to be."""
+    questions = make_questions(5, 2)
+    assert expected_detectable(questions, 20) == math.inf and expected_detectable(make_questions(40, 5), 2) < 0.2
+    comparison = compare(make_runs({f"a{i}": Skill(0.5) for i in range(20)}, questions, seed=0), questions)
+    assert comparison.detectable == math.inf
+    assert any("can show no difference" in note.text for note in comparison.notes)
+
+
 def test_few_documents_are_noted():
     few = make_questions(2, 20)
     comparison = compare(make_runs(SKILLS, few, seed=0), few)
@@ -152,16 +173,24 @@ def test_the_same_approach_twice():
     assert comparison.null.verdict == "better" and any("Self-test failed" in note.text for note in comparison.notes)
 
 
-def test_equal_approaches_are_seldom_told_apart():
-    """Five approaches that are equally good: in at most 5 % of the worlds is any called better or worse, although the
+@pytest.mark.parametrize(("documents", "approaches", "worlds"), [(5, 2, 80), (6, 3, 80), (9, 7, 40), (20, 5, 80)])
+def test_equal_approaches_are_seldom_told_apart(documents, approaches, worlds):
+    """Approaches that are equally good: in at most 5 % of the worlds is any called better or worse, although the
     best was picked by looking."""
-    questions, worlds, called = make_questions(20, 4), 80, 0
+    questions, called = make_questions(documents, 4 if documents == 20 else 12), 0
     for seed in range(worlds):
-        equal = make_runs({f"a{i}": Skill(0.6) for i in range(5)}, questions, seed=seed)
+        equal = make_runs({f"a{i}": Skill(0.6) for i in range(approaches)}, questions, seed=seed)
         comparison = compare(equal, questions, seed=seed)
         called += any(difference.verdict != "not distinguishable" for difference in comparison.differences)
         assert all(d.questions_needed is None or d.questions_needed > d.n for d in comparison.differences)
     assert called / worlds <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / worlds), called / worlds
+
+
+def test_the_same_questions_have_the_same_numbers():
+    """A stratum that holds all questions is the whole: 22.7 to 46.6 here and 22.2 to 46.5 there was one too many."""
+    questions = make_questions(20, 6)
+    for standing in compare(make_runs(SKILLS, questions, seed=0), questions).standings:
+        assert standing.strata["need=facts"] == standing.metrics
 
 
 def test_a_thousand_questions_and_eight_approaches_are_quick():

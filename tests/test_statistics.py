@@ -10,7 +10,6 @@ import pytest
 from tunewise.statistics import (
     bootstrap_mean,
     bootstrap_means,
-    clustered_error,
     design_effect,
     detectable,
     effective_clusters,
@@ -18,6 +17,7 @@ from tunewise.statistics import (
     mcnemar,
     noninferior,
     paired,
+    paired_error,
     questions_needed,
     sign_flip,
     wilson,
@@ -71,12 +71,17 @@ def test_detectable_is_what_the_books_say():
         detectable(10)
 
 
-def test_sign_flips_are_exact_for_few_clusters():
-    # Three of eight flips reach nothing beyond; all + and all - do: 2 of 8.
-    assert sign_flip(np.array([[1.0], [2.0], [3.0]]))[0] == 0.25
-    assert sign_flip(np.zeros((3, 1)))[0] == 1
-    sampled = sign_flip(np.array([[1.0, 1.0]] * 13), resamples=4999)
-    assert (sampled < 0.003).all()
+def test_overwhelming_evidence_shows_in_few_documents():
+    """Sign flips of five clusters cannot reach a p under .0625: 92 against 9 points stayed "not distinguishable"."""
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(5), 20)
+    good, bad = (rng.random(100) < 0.92).astype(float), (rng.random(100) < 0.09).astype(float)
+    result = paired(good, bad, clusters)
+    assert 21 * result.p < 0.05 and result.low > 0.5, "also among the 21 pairs of seven approaches"
+    flat, large = sign_flip(np.array([[0.0, 1.0]] * 13), resamples=4999)
+    assert flat == 1 and large < 0.003
+    many = paired(np.ones(200), np.zeros(200), np.arange(200))
+    assert many.p < 1e-6, "nor does the number of flips that were drawn set a limit"
 
 
 def test_an_interval_without_spread_is_no_point():
@@ -98,17 +103,28 @@ def test_columns_weights_and_seeds():
     assert weighted.mean == pytest.approx(0.4) and weighted.n == 3
 
 
-def test_the_same_answers_twice_are_no_difference():
+def test_the_same_answers_twice_are_no_difference_and_no_proof():
     result = paired([1, 0, 1, 0.5], [1, 0, 1, 0.5], ["a", "b", "b", "c"])
-    assert (result.mean, result.low, result.high, result.p) == (0, 0, 0, 1)
-    assert noninferior(result, 0.02)
+    assert (result.mean, result.p) == (0, 1) and result.low == -result.high < -0.5
     alone = paired([1, 1, 0], [0, 1, 0], ["a"] * 3)
     assert (alone.low, alone.high, alone.p) == (-1, 1, 1) and not noninferior(alone, 0.5)
 
 
-def test_clustered_error_is_the_plain_one_without_clusters():
+@pytest.mark.parametrize(("n", "shown"), [(30, False), (150, False), (200, True)])
+def test_no_discordant_pair_is_read_by_the_rule_of_three(n, shown):
+    """Of n draws that show no loss, as many as 3.7 / n of all may be losses (97.5 %)."""
+    result = paired(np.ones(n), np.ones(n), np.arange(n))
+    assert result.low == pytest.approx(-(1 - 0.025 ** (1 / n)), rel=0.15) and noninferior(result, 0.02) == shown
+    few = paired(np.ones(n), np.ones(n), np.arange(n) % 10)
+    assert few.low < result.low, "questions about one document say less"
+
+
+def test_the_error_is_the_plain_one_and_one_discordant_question():
     values = np.random.default_rng(0).random(50)
-    assert clustered_error(values, range(50)) == pytest.approx(values.std(ddof=1) / math.sqrt(50))
+    plain = values.std(ddof=1) / math.sqrt(50)
+    assert paired_error(values, range(50)) == pytest.approx(math.hypot(plain, 1 / 50))
+    assert paired_error(values, range(50), np.full(50, 3.0)) == pytest.approx(math.hypot(plain, 1 / 50))
+    assert paired_error(values, ["a"] * 50) == math.inf
 
 
 # ------------------------------------------------------------------------------------------ simulated worlds
@@ -130,19 +146,51 @@ def test_intervals_cover_what_they_claim(documents, size, p, icc):
         assert naive / worlds < 0.92, "the world must be one in which ignoring documents is a mistake"
 
 
-def test_no_difference_is_seldom_called_one():
-    rng, worlds, called = np.random.default_rng(6), 400, 0
+def discordant_pairs(rng, sizes, share, net, icc):
+    """0/1 answers of two approaches: each document has its own rates of gains and of losses."""
+    k = (1 - icc) / icc
+    gain, loss = (share + net) / 2, (share - net) / 2
+    gains, losses = (rng.beta(rate * k, (1 - rate) * k, len(sizes)) if rate > 0 else np.zeros(len(sizes))
+                     for rate in (gain, loss))
+    draw, g, lost = rng.random(sizes.sum()), np.repeat(gains, sizes), np.repeat(losses, sizes)
+    a = np.where(draw < lost, 0.0, 1.0)
+    return a, np.where((draw >= lost) & (draw < lost + g), 0.0, 1.0)
+
+
+@pytest.mark.parametrize(("documents", "size", "share", "net", "icc"), [
+    (6, 15, 0.4, 0.1, 0.15), (9, 12, 0.3, 0.1, 0.15), (12, 10, 0.2, 0.0, 0.15), (30, 6, 0.2, 0.05, 0.1),
+    (30, 6, 0.1, 0.0, 0.1), (60, 3, 0.25, 0.1, 0.1), (40, 6, 0.05, -0.05, 0.05)])
+def test_intervals_of_paired_differences_cover_what_they_claim(documents, size, share, net, icc):
+    rng, worlds, covered = np.random.default_rng(11), 800, 0
     for seed in range(worlds):
-        rates = np.repeat(shares(rng, 25, 0.6, 0.2), 6)
+        sizes = rng.integers(1, 2 * size, documents)
+        a, b = discordant_pairs(rng, sizes, share, net, icc)
+        (found,) = bootstrap_means((a - b)[:, None], np.repeat(np.arange(documents), sizes), seed=seed, resamples=400,
+                                   differences=True)
+        covered += found.low <= net <= found.high
+    assert 0.93 <= covered / worlds <= 0.97, covered / worlds
+
+
+@pytest.mark.parametrize(("documents", "worlds"), [(5, 600), (6, 600), (8, 600), (9, 600), (12, 600), (25, 400)])
+def test_no_difference_is_seldom_called_one(documents, worlds):
+    """Also with five documents; and by p alone, at the stricter level of many tests."""
+    rng, told, strict = np.random.default_rng(6), 0, 0
+    for seed in range(worlds):
+        sizes = rng.integers(2, 13, documents)
+        clusters = np.repeat(np.arange(documents), sizes)
+        rates = np.repeat(shares(rng, documents, 0.6, 0.2), sizes)
         # Each approach has its own luck with each document: that, too, is clustered.
-        shift = np.repeat(rng.normal(0, 0.15, 25), 6)
-        a, b = rng.random(150) < np.clip(rates + shift, 0, 1), rng.random(150) < np.clip(rates - shift, 0, 1)
-        result = paired(a.astype(float), b.astype(float), np.repeat(np.arange(25), 6), seed=seed, resamples=300)
-        called += result.p < 0.05
-    assert called / worlds <= upper(worlds), called / worlds
+        shift = np.repeat(rng.normal(0, 0.15, documents), sizes)
+        a = rng.random(sizes.sum()) < np.clip(rates + shift, 0, 1)
+        b = rng.random(sizes.sum()) < np.clip(rates - shift, 0, 1)
+        result = paired(a.astype(float), b.astype(float), clusters, seed=seed, resamples=200)
+        told += result.p < 0.05 and not result.low <= 0 <= result.high
+        strict += result.p < 0.05 / 10
+    assert told / worlds <= upper(worlds, spread=1.0) and strict / worlds <= upper(worlds, 0.005), (told, strict)
 
 
-@pytest.mark.parametrize(("documents", "each", "tests"), [(12, 10, 1), (28, 5, 1), (60, 4, 6), (28, 5, 21)])
+@pytest.mark.parametrize(("documents", "each", "tests"), [
+    (5, 20, 1), (5, 20, 21), (6, 20, 3), (8, 15, 10), (9, 12, 21), (12, 10, 1), (28, 5, 1), (60, 4, 6), (28, 5, 21)])
 def test_power_is_what_was_promised_with_clusters(documents, each, tests):
     """Of worlds with exactly the detectable difference, 80 % (± 10 % of that, and what luck adds) are told apart."""
     rng, worlds, n, hits = np.random.default_rng(7), 200, documents * each, 0

@@ -12,6 +12,7 @@ cluster of its own then, the intervals speak of other questions about the same d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -32,6 +33,8 @@ from tunewise.nouns import (
 )
 from tunewise.seeds import over_seeds, seed_sd
 from tunewise.statistics import (
+    CORRELATION,
+    FEW_CLUSTERS,
     LEVEL,
     Paired,
     bootstrap_means,
@@ -48,10 +51,10 @@ from tunewise.strata import strata_of
 AGAIN = " (again)"
 """Suffix of the name of a run that repeats another one: the self-test of the report."""
 FEW_DOCUMENTS = 5
+_DOCUMENT = "document "
+"""How the name of a cluster begins that is a document."""
 USUAL_DISCORDANCE = 0.2
 """Share of pairs that differ, where nothing was measured yet."""
-USUAL_CORRELATION = 0.05
-"""Correlation of the differences at questions about one document, where nothing was measured yet."""
 
 
 def clusters_of(questions: Sequence[Question]) -> tuple[list[str], Reason | None]:
@@ -63,7 +66,7 @@ def clusters_of(questions: Sequence[Question]) -> tuple[list[str], Reason | None
             "documents, not of other documents.",
             f"题目只涉及 {len(documents)} 份文档：区间说明的是关于这些文档的其他题目，而不是其他文档。",
             float(len(documents)))
-    return [f"document {q.documents[0]}" if q.documents else f"{q.kind} {q.id}" for q in questions], None
+    return [f"{_DOCUMENT}{q.documents[0]}" if q.documents else f"{q.kind} {q.id}" for q in questions], None
 
 
 def weights_of(questions: Sequence[Question], needs: Needs) -> np.ndarray:
@@ -121,12 +124,33 @@ def _refuse(
 
 def expected_detectable(questions: Sequence[Question], approaches: int) -> float:
     """What these questions can be expected to show among so many approaches, before anything is measured: a fifth of
-    the pairs differs, and differences at one document's questions correlate by 0.05."""
+    the pairs differs, and differences at one document's questions correlate by 0.05. Infinite where they can show
+    nothing."""
     clusters, _ = clusters_of(questions)
-    return detectable(
-        len(questions), discordant=USUAL_DISCORDANCE * design_effect(clusters, USUAL_CORRELATION),
+    return _possible(detectable(
+        len(questions), discordant=USUAL_DISCORDANCE * design_effect(clusters, CORRELATION),
         clusters=effective_clusters(clusters), tests=max(1, approaches * (approaches - 1) // 2),
-    )
+    ))
+
+
+def _possible(difference: float) -> float:
+    """A difference of shares, infinite where none is as large as that."""
+    return difference if difference <= 1 else math.inf
+
+
+def _documents_wanted(clusters: Sequence[str], seen: float, single: bool) -> list[Reason]:
+    """What few documents mean, where they are resampled (else a note of `clusters_of` speaks of it)."""
+    count = sum(name.startswith(_DOCUMENT) for name in set(clusters))
+    if seen == math.inf:
+        return [Reason("These questions can show no difference at all among so many approaches: more documents would, "
+                       "or fewer approaches.",
+                       "方案太多，这些题目看不出任何差异：需要更多文档，或更少的方案。")]
+    if single or count > FEW_CLUSTERS:
+        return []
+    return [Reason(f"The questions are about {count} documents: more documents, rather than more questions about "
+                   "these, would show smaller differences.",
+                   f"题目只涉及 {count} 份文档：要看出更小的差异，需要更多文档，而不是就这些文档出更多题目。",
+                   float(count))]
 
 
 # ------------------------------------------------------------------------------------------- standings
@@ -221,8 +245,8 @@ def compare(
     places_of = strata_of(questions, train_questions, runs)
     for key, places in places_of.items():
         part = [clusters[place] for place in places]
-        for i, found in enumerate(_estimates(columns, values[list(places)], part, len(runs), seed=seed,
-                                             resamples=1000)):
+        # As many resamples as for the whole: a stratum of all questions has the whole's numbers.
+        for i, found in enumerate(_estimates(columns, values[list(places)], part, len(runs), seed=seed)):
             strata[i][key] = found
     scores = {run.approach.name: values[:, columns.index((i, metric))] for i, run in enumerate(runs)}
     results, adjusted = _pairs(scores, clusters, weights, seed)
@@ -243,6 +267,7 @@ def compare(
             None if name == best else told(name, best), None if name == cheapest else told(name, cheapest),
             seed_sd(seeded.get(name, ()), metric),
         ))
+    pairs = tuple(told(a, b) for a, b in combinations([runs[i].approach.name for i in order], 2))
     differences = [s.against_best for s in standings if s.against_best is not None]
     differences += [s.against_cheapest for s in standings if s.against_cheapest is not None and cheapest != best]
     null = _null(repeats, originals, questions, metric, clusters, weights, needs, seed)
@@ -254,20 +279,22 @@ def compare(
             null.mean))
     spreads = [result.sd for result in results.values() if result.sd > 0 and np.isfinite(result.sd)]
     spread = {"sd": float(np.median(spreads))} if spreads else {"discordant": USUAL_DISCORDANCE}
+    seen = _possible(detectable(len(questions), **spread, clusters=effective_clusters(clusters), tests=len(adjusted)))
+    notes += _documents_wanted(clusters, seen, note is not None) if adjusted else []
     return Comparison(
         metric=metric,
         questions=tuple(questions),
         standings=tuple(standings),
         differences=tuple(differences),
         rows=_rows(runs, questions),
-        detectable=detectable(len(questions), **spread, clusters=effective_clusters(clusters), tests=len(adjusted)),
+        detectable=seen,
         identity={"runs": {run.approach.name: dict(run.identity) for run in runs}, "seed": seed,
                   "clusters": codes(clusters)[1]},
         null=null,
         notes=tuple(notes),
         places=places_of,
+        pairs=pairs,
     )
-
 
 
 def _pairs(
@@ -335,4 +362,11 @@ def _null(
                        adjusted[frozenset(scores)], needs)
 
 
-__all__ = ["clusters_of", "compare", "expected_detectable", "weights_of"]
+def shown_better(comparison: Comparison, name: str, other: str) -> bool:
+    """Whether an approach is shown to be better than another one: by the interval of their paired difference and by
+    its p among all pairs. What every table and every sentence means by "better"."""
+    return any((pair.a, pair.b, pair.verdict) in ((name, other, "better"), (other, name, "worse"))
+               for pair in comparison.pairs)
+
+
+__all__ = ["clusters_of", "compare", "expected_detectable", "shown_better", "weights_of"]

@@ -375,6 +375,8 @@ class Comparison:
     notes: tuple[Reason, ...] = ()
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Places in `questions` of each stratum."""
+    pairs: tuple[Difference, ...] = ()
+    """Every pair of approaches, the better one first; p is Holm's over all of them."""
     curves: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
     """Learning curves by approach: the history of its training (`step`, `loss`, `validation_loss` …)."""
     freshness: tuple[Mapping[str, Any], ...] = ()

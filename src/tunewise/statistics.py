@@ -20,8 +20,14 @@ LEVEL = 0.05
 RESAMPLES = 2000
 _BLOCK = 4_000_000
 """Numbers held at once while resampling: 10,000 clusters would else take gigabytes."""
-_ENUMERATE = 12
-"""Up to this many clusters every sign flip is tried, so that the p value is exact."""
+FEW_CLUSTERS = 12
+"""Up to this many clusters Student's t tests a difference: C clusters have 2^C sign flips, which cannot show a p value
+under 2^(1-C), however large the difference is."""
+CORRELATION = 0.05
+"""Correlation of the differences at questions about one document, where nothing was measured yet."""
+_RULE_OF_THREE = 3.54
+"""(3.69 / 1.96)²: where n questions show no difference at all, the 95 % interval ends at 3.69 / n, as far as a share
+may go of which n draws show none (Hanley & Lippman-Hand 1983, for both sides)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ def bootstrap_means(
     differences: bool = False,
 ) -> list[Estimate | None]:
     """An Estimate for each column of `values` (questions × columns; NaN: does not apply; None where no value is).
-    `differences`: the values are differences of scores, for which 0 and 1 are no limits.
+    `differences`: the values are differences of scores, for which 0 and 1 are no limits, and whose error is
+    `paired_error`: that nothing differed yet is no proof that nothing does.
 
     Whole clusters are resampled with replacement; a mean is the (weighted) sum over its count. The interval is the
     expanded percentile interval (Hesterberg 2015, section 4.6): the percentiles are moved outwards as far as
@@ -114,11 +121,13 @@ def bootstrap_means(
         if ends is None:
             ok = bottoms[:, column] > 0
             means = tops[ok, column] / bottoms[ok, column]
-            tail = _tail(float(size.sum() ** 2 / (size**2).sum()))
-            stretch = max(1.0, _jackknife_error(sums[:, column], size) / max(float(means.std()), 1e-12))
-            ends = tuple(mean + stretch * (float(end) - mean) for end in np.quantile(means, [tail, 1 - tail]))
-            if not differences and present.min() >= 0 and present.max() <= 1:
-                ends = max(0.0, ends[0]), min(1.0, ends[1])
+            effective = float(size.sum() ** 2 / (size**2).sum())
+            error = _jackknife_error(sums[:, column], size)
+            if differences:
+                error = _at_least(error, weight[there[:, column]], groups[there[:, column]])
+            ends = _expanded(mean, means, error, effective)
+            if np.abs(present).max() <= 1 and (differences or present.min() >= 0):
+                ends = max(-1.0 if differences else 0.0, ends[0]), min(1.0, ends[1])
         found.append(Estimate(mean, min(mean, ends[0]), max(mean, ends[1]), len(present)))
     return found
 
@@ -126,7 +135,8 @@ def bootstrap_means(
 def _degenerate(mean: float, present: np.ndarray, clusters: int, differences: bool) -> tuple[float, float] | None:
     low, high = float(present.min()), float(present.max())
     if differences:
-        return (low, high) if low == high else (-1.0, 1.0) if clusters < 2 else None
+        # One cluster says nothing of others, however much it holds.
+        return (-1.0, 1.0) if clusters < 2 else None
     if low >= 0 and high <= 1 and (clusters < 2 or (low == high and low in (0, 1))):
         # A value between 0 and 1 varies at most as a coin does, so that Wilson's interval is on the safe side.
         return wilson(mean * clusters, clusters)
@@ -135,11 +145,45 @@ def _degenerate(mean: float, present: np.ndarray, clusters: int, differences: bo
     return None
 
 
-def _tail(effective: float) -> float:
-    """The tail share of the expanded percentile interval, for this effective number of clusters."""
+def _expanded(mean: float, means: np.ndarray, error: float, effective: float) -> tuple[float, float]:
+    """The expanded percentile interval for this effective number of clusters, stretched to the error; where resampling
+    shows no spread, Student's."""
     from scipy.special import ndtr, stdtrit
 
-    return float(ndtr(stdtrit(max(1.0, effective - 1), LEVEL / 2)))
+    t = float(stdtrit(max(1.0, effective - 1), LEVEL / 2))
+    spread = float(means.std())
+    if spread < 1e-9:
+        return mean + t * error, mean - t * error
+    tail = float(ndtr(t))
+    low, high = (mean + max(1.0, error / spread) * (float(end) - mean) for end in np.quantile(means, [tail, 1 - tail]))
+    return low, high
+
+
+def least_error(weights: np.ndarray, clusters: Sequence[Hashable] | np.ndarray) -> float:
+    """The standard error that one question which differs would add to a (weighted) mean difference, its document's
+    other questions being drawn along as far as `CORRELATION` says."""
+    return math.sqrt(design_effect(clusters, CORRELATION)) * float((weights**2).sum() / weights.sum() ** 2)
+
+
+def _at_least(error: float, weights: np.ndarray, clusters: np.ndarray) -> float:
+    """A measured error with one question more that differs, and never under what no difference at all leaves open."""
+    return math.sqrt(floored(error**2, least_error(weights, clusters) ** 2))
+
+
+def floored(variance: Any, unit: float) -> Any:
+    """The variance of a mean difference, with that of one discordant question (`least_error` squared) added (in the
+    manner of Bonett & Price 2012), and at least so much that no discordance at all reads as the rule of three."""
+    return np.maximum(variance + unit, _RULE_OF_THREE * unit)
+
+
+def paired_error(values: np.ndarray, clusters: Sequence[Hashable], weights: np.ndarray | None = None) -> float:
+    """Standard error of a (weighted) mean difference: the cluster jackknife's, floored; infinite for one cluster."""
+    groups, count = codes(clusters)
+    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
+    if count < 2:
+        return math.inf
+    sums, sizes = np.bincount(groups, weight * values, minlength=count), np.bincount(groups, weight, minlength=count)
+    return _at_least(_jackknife_error(sums, sizes), weight, groups)
 
 
 def _jackknife_error(sums: np.ndarray, sizes: np.ndarray) -> float:
@@ -161,26 +205,12 @@ def bootstrap_mean(
     return found
 
 
-def clustered_error(values: np.ndarray, clusters: Sequence[Hashable], weights: np.ndarray | None = None) -> float:
-    """Standard error of a (weighted) mean by the residuals summed in each cluster (linearised ratio, C/(C-1)
-    corrected)."""
-    groups, count = codes(clusters)
-    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
-    total = weight.sum()
-    residuals = np.bincount(groups, weight * (values - (weight * values).sum() / total), minlength=count)
-    return math.sqrt(float((residuals**2).sum()) * count / (count - 1)) / total if count > 1 else math.inf
-
-
 def sign_flip(totals: np.ndarray, *, seed: int = 0, resamples: int = 4999) -> np.ndarray:
     """Two-sided p values of "no difference" for each column of cluster totals (clusters × columns), by flipping the
-    sign of whole clusters: exact up to 12 clusters, else by seeded sampling (Phipson & Smyth 2010: the observed one
-    counts)."""
+    sign of whole clusters at random (Phipson & Smyth 2010: the observed one counts)."""
     clusters = len(totals)
     observed = np.abs(totals.sum(axis=0))
     slack = 1e-9 * (1 + np.abs(totals).sum(axis=0))
-    if clusters <= _ENUMERATE:
-        signs = 1.0 - 2.0 * ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1)
-        return (np.abs(signs @ totals) >= observed - slack).mean(axis=0)
     rng = np.random.default_rng(seed)
     beyond = np.zeros(totals.shape[1])
     step = max(1, _BLOCK // clusters)
@@ -188,6 +218,25 @@ def sign_flip(totals: np.ndarray, *, seed: int = 0, resamples: int = 4999) -> np
         signs = rng.integers(0, 2, (min(step, resamples - start), clusters)) * 2.0 - 1.0
         beyond += (np.abs(signs @ totals) >= observed - slack).sum(axis=0)
     return (beyond + 1) / (resamples + 1)
+
+
+def _p(values: np.ndarray, clusters: Sequence[Hashable], weights: np.ndarray, error: float, seed: int) -> float:
+    """Student's t with the floored jackknife error and the effective clusters' degrees of freedom for few clusters (its
+    size is simulated in the tests, down to five); sign flips of whole clusters for more."""
+    from scipy.special import stdtr
+
+    groups, count = codes(clusters)
+    if count < 2:
+        return 1.0
+    sums, sizes = np.bincount(groups, weights * values, minlength=count), np.bincount(groups, weights, minlength=count)
+    freedom = max(1.0, float(sizes.sum() ** 2 / (sizes**2).sum()) - 1)
+    student = 2 * float(stdtr(freedom, -abs(float(sums.sum() / sizes.sum())) / error))
+    if count <= FEW_CLUSTERS:
+        return student
+    resamples = 4999
+    p = float(sign_flip(sums[:, None], seed=seed, resamples=resamples)[0])
+    # Where none of the flips that were drawn reaches the difference, they only say that p is small: t says how small.
+    return min(p, student) if p < 1.5 / (resamples + 1) else p
 
 
 def paired(
@@ -199,7 +248,7 @@ def paired(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Paired:
-    """The paired difference `a - b`: clustered bootstrap for the interval, clustered sign flips for p.
+    """The paired difference `a - b`: clustered bootstrap for the interval, a clustered test for p.
 
     Where both sides are right or wrong (0/1) p is at least that of the exact McNemar test.
     """
@@ -209,13 +258,12 @@ def paired(
         difference[:, None], clusters, weights=weight, seed=seed, resamples=resamples, differences=True
     )
     assert found is not None, "there is no difference of nothing"
-    groups, count = codes(clusters)
-    p = float(sign_flip(np.bincount(groups, weight * difference, minlength=count)[:, None], seed=seed)[0])
+    error = paired_error(difference, clusters, weight)
+    p = _p(difference, clusters, weight, error, seed)
     both = np.concatenate([a, b])
     if np.isin(both, (0, 1)).all() and (weight == weight[0]).all():
         p = max(p, mcnemar(a, b))
-    error = clustered_error(difference, clusters, weight)
-    return Paired(found.mean, found.low, found.high, p, found.n, count, error * math.sqrt(found.n))
+    return Paired(found.mean, found.low, found.high, p, found.n, codes(clusters)[1], error * math.sqrt(found.n))
 
 
 def mcnemar(a: Sequence[float], b: Sequence[float]) -> float:
@@ -258,16 +306,16 @@ def design_effect(clusters: Sequence[Hashable], correlation: float) -> float:
     return 1 + max(0.0, float((sizes**2).sum() / sizes.sum()) - 1) * correlation
 
 
-def _sum_of_quantiles(clusters: float | None, tests: int, power: float, level: float) -> float:
-    """Quantiles of level and power, added: Student's with as many degrees of freedom as clusters less one, and the
-    level of Holm's first step, which a difference has to pass among this many tests."""
+def _noncentrality(clusters: float | None, tests: int, power: float, level: float) -> float:
+    """How many standard errors a true difference has to be away from 0: of Student's test with as many degrees of
+    freedom as clusters less one, at the level of Holm's first step, which it has to pass among this many tests."""
     level = level / max(1, tests)
     if clusters is None:
         return _z(1 - level / 2) + _z(power)
-    from scipy.special import stdtrit
+    from scipy.special import nctdtrinc, stdtrit
 
     freedom = max(1.0, clusters - 1)
-    return float(stdtrit(freedom, 1 - level / 2) + stdtrit(freedom, power))
+    return float(nctdtrinc(freedom, 1 - power, stdtrit(freedom, 1 - level / 2)))
 
 
 def detectable(
@@ -287,7 +335,7 @@ def detectable(
     there are (`effective_clusters`); few of them need Student's quantiles: with the normal ones, 12 documents gave 66 %
     power where 80 % was promised. `tests`: over how many differences Holm's correction goes; 21 gave 32 %.
     """
-    found = _sum_of_quantiles(clusters, tests, power, level) * _spread(discordant, sd) / math.sqrt(max(1, n))
+    found = _noncentrality(clusters, tests, power, level) * _spread(discordant, sd) / math.sqrt(max(1, n))
     # The exact McNemar test asks for one pair more than the normal one (Edwards 1948).
     return found + (1 / max(1, n) if discordant is not None and clusters is not None else 0)
 
@@ -306,7 +354,7 @@ def questions_needed(
     many `clusters` or more."""
     if not difference:
         raise ValueError("no number of questions shows a difference of nothing")
-    quantiles = _sum_of_quantiles(clusters, tests, power, level)
+    quantiles = _noncentrality(clusters, tests, power, level)
     return max(2, math.ceil((quantiles * _spread(discordant, sd) / abs(difference)) ** 2))
 
 
@@ -317,7 +365,7 @@ def noninferior(result: Paired, margin: float) -> bool:
 
 
 __all__ = [
-    "LEVEL", "Paired", "bootstrap_mean", "bootstrap_means", "clustered_error", "codes", "design_effect", "detectable",
-    "effective_clusters", "holm", "mcnemar", "noninferior", "paired", "questions_needed", "resample_counts",
-    "sign_flip", "wilson",
+    "CORRELATION", "FEW_CLUSTERS", "LEVEL", "Paired", "bootstrap_mean", "bootstrap_means", "codes", "design_effect",
+    "detectable", "effective_clusters", "floored", "holm", "least_error", "mcnemar", "noninferior", "paired",
+    "paired_error", "questions_needed", "resample_counts", "sign_flip", "wilson",
 ]

@@ -20,11 +20,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tunewise.comparison import clusters_of, weights_of
+from tunewise.comparison import clusters_of, shown_better, weights_of
 from tunewise.costs import assembly, complexity
 from tunewise.nouns import Comparison, Needs, Reason, Recommendation
 from tunewise.recommendation.gates import SHARES, Fault, cited_share, gate, said, stays_here
@@ -156,7 +157,7 @@ def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) 
     support, front = resampled(evidence, seed)
     others = sorted((name for name in support if name != choice and name not in rejected),
                     key=lambda name: (-support[name], -comparison_mean(comparison, name), name))
-    tied = set(rivals(measured, choice))
+    tied = set(rivals(measured, choice, partial(shown_better, comparison)))
     if support[choice] < SUPPORT:
         tied |= {name for name in others if support[name] >= RIVAL} or set(others[:1])
     tie = tuple(name for name in others if name in tied)

@@ -6,13 +6,13 @@ Knows numbers only: no words, no needs, no prices.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tunewise.nouns import Comparison
-from tunewise.statistics import LEVEL, codes, paired, resample_counts
+from tunewise.statistics import LEVEL, codes, effective_clusters, floored, least_error, resample_counts
 
 EQUAL_COSTS = 1.05
 RESAMPLES = 1000
@@ -83,7 +83,8 @@ def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
     clusters = codes(evidence.clusters)[1]
     sums, sizes, size, means, passes = _means(evidence, counts)
     best = np.where(passes, means, -np.inf).argmax(axis=1)
-    t = -float(stdtrit(max(1, clusters - 1), LEVEL / 2))
+    t = -float(stdtrit(max(1.0, effective_clusters(evidence.clusters) - 1), LEVEL / 2))
+    unit = (least_error(evidence.weights, evidence.clusters) * evidence.weights.sum()) ** 2
     fit = np.zeros_like(passes)
     for place in range(len(evidence.names)):
         rows = best == place
@@ -94,7 +95,8 @@ def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
         mean = (drawn @ apart) / size[rows]
         # Σ count · (D − mean·N)², the residuals of the ratio summed by cluster.
         square = drawn @ apart**2 - 2 * mean * (drawn @ (apart * sizes)) + mean**2 * (drawn @ sizes**2)
-        error = np.sqrt(np.maximum(square, 0) * clusters / max(1, clusters - 1)) / size[rows]
+        # That two approaches never differed on these questions does not show that they differ by nothing.
+        error = np.sqrt(floored(np.maximum(square, 0) * clusters / max(1, clusters - 1), unit)) / size[rows]
         fit[rows] = passes[rows] & (mean - t * error > -evidence.margin)
         fit[rows, place] = passes[rows, place]
     costs = np.where(fit, evidence.costs, np.inf)
@@ -109,21 +111,19 @@ def point(evidence: Evidence) -> str | None:
     return evidence.names[place] if place >= 0 else None
 
 
-def rivals(evidence: Evidence, choice: str) -> list[str]:
-    """The approaches that cost no more than the choice (within 5 %) and than which it is not shown to be better."""
+def rivals(evidence: Evidence, choice: str, shown: Callable[[str, str], bool]) -> list[str]:
+    """The approaches that cost no more than the choice (within 5 %) and than which it is not `shown` to be better.
+
+    Who gave the very same answers is no rival: costs, or complexity, told the two apart.
+    """
     mine = evidence.names.index(choice)
-    found = []
     dearest = evidence.costs[mine] * EQUAL_COSTS + 1e-9
     kept = ~np.isnan(evidence.values).any(axis=1) & (evidence.weights > 0)
-    clusters = [cluster for cluster, there in zip(evidence.clusters, kept, strict=True) if there]
-    for place, name in enumerate(evidence.names):
-        if place == mine or not evidence.fixed[place] or evidence.costs[place] > dearest:
-            continue
-        pair = evidence.values[kept][:, [mine, place]].T
-        result = paired(*pair, clusters, weights=evidence.weights[kept])
-        if result.low <= 0 and not result.low == result.high == 0:
-            found.append(name)
-    return found
+    return [
+        name for place, name in enumerate(evidence.names)
+        if place != mine and evidence.fixed[place] and evidence.costs[place] <= dearest and not shown(choice, name)
+        and not np.array_equal(evidence.values[kept, mine], evidence.values[kept, place])
+    ]
 
 
 def column(comparison: Comparison, names: Sequence[str], metric: str) -> np.ndarray:
