@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import sqlite3
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,12 +21,12 @@ from test_chunks import _TEXTS, markdown
 from tunewise.chunks import KINDS, PARENT, chunk, count_words
 from tunewise.cli.app import run
 from tunewise.embeddings import HashEmbedder
-from tunewise.errors import Damaged, DataMistake
+from tunewise.errors import Damaged, DataMistake, TunewiseError
 from tunewise.index import Index, lexical
 from tunewise.jobs import ingest as ingest_job
 from tunewise.jobs.ages import age
 from tunewise.jobs.check import check
-from tunewise.jobs.groups import AccessRules
+from tunewise.jobs.groups import AccessRules, assign_groups
 from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, ingest_project, open_catalog
 from tunewise.jobs.search import generations, search, switch
 from tunewise.jobs.watch import watch
@@ -115,12 +117,103 @@ def test_watching_follows_the_folder(root: Path) -> None:
         if len(told) == 1:
             write(root, "new.md", "# New\n\nDrivers wear vests.\n", at=OLD + 5)
 
-    watch(load(root), settings={}, told=change, trouble=wrong.append, seconds=0.01, rounds=5)
+    watch(lambda: load(root), settings={}, told=change, trouble=wrong.append, seconds=0.01, rounds=5)
     assert [(one.added, one.unchanged) for one in told] == [(4, 0), (1, 4)]
     assert wrong == []
 
 
+def test_watching_follows_the_rules_too(root: Path) -> None:
+    """A rule that is written while watching holds for the file that comes then; while it is broken none comes."""
+    told: list[IngestResult] = []
+    wrong: list[TunewiseError] = []
+    toml = '[project]\nembedder = "hash"\n[groups]\n"new*" = {}\n'
+
+    def change(result: IngestResult) -> None:
+        told.append(result)
+        if len(told) == 1:
+            write(root, "../tunewise.toml", toml.format('["hr"'))
+            write(root, "new.md", "# New\n\nDrivers wear vests.\n", at=OLD + 5)
+
+    def mend(error: TunewiseError) -> None:
+        wrong.append(error)
+        with open_catalog(root) as catalog:
+            assert "new.md" not in [record.id for record in catalog.documents()]
+        write(root, "../tunewise.toml", toml.format('["hr"]'))
+
+    watch(lambda: load(root), settings={}, told=change, trouble=mend, seconds=0.01, rounds=9)
+    assert [one.added for one in told] == [4, 1] and len(wrong) == 1
+    assert "tunewise.toml" in wrong[0].message and "until that is mended" in wrong[0].message
+    assert "new.md" not in [hit.chunk.document for hit in search(load(root), "drivers wear vests", groups=())]
+    # Another project's file further up is not this one's.
+    watch(lambda: replace(load(root), file=root.parent / "tunewise.toml") if told else load(root), settings={},
+          told=told.append, trouble=wrong.append, seconds=0.01, rounds=2)
+
+
+def test_a_rule_that_is_written_while_files_are_read_holds_for_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tunewise import reading
+
+    plain, told = reading.read_folder, []
+
+    def meanwhile(*arguments: object, **options: object) -> object:
+        if not (root / "documents/late.md").exists():
+            write(root, "../tunewise.toml", '[project]\nembedder = "hash"\n[groups]\n"late.md" = ["hr"]\n')
+            write(root, "open/.groups.toml", '[files]\n"late.md" = ["hr"]\n')
+            for name in ("late.md", "open/late.md"):
+                write(root, name, "# Late\n\nThe merger is in May.\n", at=OLD + 5)
+        return plain(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading, "read_folder", meanwhile)
+    watch(lambda: load(root), settings={}, told=told.append, trouble=pytest.fail, seconds=0.01, rounds=5)
+    assert len(told) == 1
+    with open_catalog(root) as catalog:
+        assert {one.groups for one in catalog.documents() if "late" in one.id} == {("hr",)}
+
+
 # ---------------------------------------------------------------------------------------------------- groups
+
+
+def test_a_new_name_does_not_open_what_was_closed(root: Path) -> None:
+    """Renamed, copied, with the groups of a rule or of an upload: the content is for the same readers, said aloud."""
+    toml = '[project]\nembedder = "hash"\n[groups]\n"hr/pay.md" = ["hr"]\n'
+    (root / "tunewise.toml").write_text(toml, encoding="utf-8")
+    assign_groups(root, "hr/leave.md", ["board"])
+    bring(root)
+    (root / "documents/hr/pay.md").rename(root / "documents/hr/pay-2024.md")
+    (root / "documents/hr/leave.md").rename(root / "documents/days.md")
+    shutil.copy(root / "documents/hr/pay-2024.md", root / "documents/copy.md")
+    notes = " ".join(bring(root).notes)
+    with open_catalog(root) as catalog:
+        held = {record.id: record.groups for record in catalog.documents()}
+    assert held == {"hr/pay-2024.md": ("hr",), "days.md": ("board",), "copy.md": ("hr",), "open/hours.md": (),
+                    "仓库.md": ()}
+    assert "days.md has the content of hr/leave.md" in notes and '"copy.md" = [] under [groups] opens it' in notes
+    # Nor does the ingest after that; a rule's word goes before what was inherited.
+    (root / "tunewise.toml").write_text(f'{toml}"copy.md" = []\n"other.md" = []\n', encoding="utf-8")
+    shutil.copy(root / "documents/days.md", root / "documents/other.md")
+    assert "content of" not in " ".join(bring(root).notes)
+    with open_catalog(root) as catalog:
+        held = {record.id: record.groups for record in catalog.documents()}
+    assert (held["copy.md"], held["other.md"], held["days.md"]) == ((), (), ("board",))
+
+
+def test_a_rule_and_a_rename_at_once(root: Path) -> None:
+    bring(root)
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[groups]\n"hr/pay.md" = ["hr"]\n')
+    (root / "documents/hr/pay.md").rename(root / "documents/pay.md")
+    bring(root)
+    with open_catalog(root) as catalog:
+        assert catalog.groups("pay.md") == ("hr",)
+
+
+def test_a_rename_with_an_edit_is_told(root: Path) -> None:
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[groups]\n"hr/pay.md" = ["hr"]\n')
+    bring(root)
+    (root / "documents/hr/pay.md").unlink()
+    write(root, "pay-2024.md", "# Pay\n\nThe director earns 9,500 euros.\n")
+    assert any("hr/pay.md had access groups and is gone" in note and "everybody: pay-2024.md" in note
+               for note in bring(root).notes)
 
 
 def test_groups_of_a_folder_stand_in_the_folder(root: Path) -> None:
@@ -170,6 +263,63 @@ def test_a_folder_that_cannot_be_opened_ingests_nothing(root: Path, monkeypatch:
         assert {one.groups for one in catalog.documents() if one.id.startswith("hr/")} == {("hr",)}
 
 
+def test_rules_hold_when_nothing_can_be_read(root: Path) -> None:
+    """The last file is gone, or broken: what the index still serves is closed at once, and named with the way out."""
+    bring(root)
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[groups]\n"*" = ["hr"]\n')
+    for path in (root / "documents").rglob("*.md"):
+        path.unlink()
+    with pytest.raises(DataMistake, match="still served: hr/leave.md, hr/pay.md") as caught:
+        bring(root)
+    assert "tunewise erase ID" in caught.value.tip and "--replace" in caught.value.tip
+    assert search(load(root), "warehouse closes", groups=()) == []
+    assert search(load(root), "warehouse closes", groups=("hr",))
+    assert not any("last finished" in fault for fault in check(load(root)).faults)
+    (root / "documents/open/broken.pdf").write_bytes(b"%PDF-1.4 broken")
+    (root / "documents/.groups.toml").write_text('[files]\n"open/hours.md" = ["board"]\n')
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[groups]\n"hr/*" = ["hr"]\n')
+    with pytest.raises(DataMistake, match="still served") as caught:
+        bring(root)
+    assert "broken.pdf" in caught.value.faults[0]
+    assert "open/hours.md" not in [one.chunk.document for one in search(load(root), "warehouse", groups=("hr",))]
+    result = bring(root, replacing=True)
+    assert (result.removed, result.documents, result.generation) == (4, 0, None)
+    assert list(indexes_folder(root).glob("[0-9a-f]*")) == []
+    write(root, "new.md", "# New\n\nDrivers wear vests.\n")
+    assert bring(root).added == 1
+
+
+def test_the_owners_rules_hold_though_those_of_a_folder_are_broken(root: Path) -> None:
+    bring(root)
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[groups]\n"*" = ["hr"]\n')
+    (root / "documents/.groups.toml").write_text("group = 1\n")
+    with pytest.raises(DataMistake):
+        bring(root)
+    assert search(load(root), "warehouse closes", groups=()) == []
+
+
+def test_another_folder_removes_nothing_unasked(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("policies")
+    (other / "travel.md").write_text("# Travel\n\nTrains go first.\n", encoding="utf-8")
+    bring(root)
+    with pytest.raises(DataMistake, match="4 of them are not in") as caught:
+        ingest(other, project=root, embedder="hash")
+    assert str(root / "documents") in caught.value.message and "--replace" in caught.value.tip
+    assert len(search(load(root), "warehouse closes")) > 1
+    assert ingest(other, project=root, embedder="hash", replacing=True).removed == 4
+    with pytest.raises(DataMistake, match="1 of them are not in"):
+        bring(root)
+    # A folder that was moved with all that is in it is the same one, and so is a project's own wherever it goes.
+    moved = other.rename(other.with_name("moved"))
+    assert ingest(moved, project=root, embedder="hash").removed == 0
+    (root / "documents").rename(root / "away")
+    moved.rename(root / "documents")
+    assert bring(root).removed == 0
+    elsewhere = root.rename(root.with_name("elsewhere"))
+    (elsewhere / "documents/travel.md").rename(elsewhere / "documents/trains.md")
+    assert ingest_project(load(elsewhere)).removed == 1
+
+
 def test_rules_hold_however_the_disk_writes_names(root: Path) -> None:
     for folder in ("é", "zoë"):
         split = unicodedata.normalize("NFD", folder)
@@ -208,6 +358,14 @@ def test_ages() -> None:
         ("a.md", "2026-01-01T00:00:00Z"), ("news/a.md", "2026-01-01T00:00:00Z"), ("a.md", None))]
     assert [(one.days, one.allowed, one.stale) for one in seen] == [(30, 365, False), (30, 7, True), (None, 365, True)]
     assert not age("a.md", None, {}, now=now).stale
+
+
+def test_ages_by_names_in_two_parts_and_rules_that_match_nothing(root: Path) -> None:
+    split = unicodedata.normalize("NFD", "é/*")
+    assert age("é/a.md", None, {split: 7}).stale
+    (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\n[max_age_days]\n"open/*" = 30\n"opne/*" = 7\n')
+    assert [note for note in bring(root).notes if "max_age_days" in note] == [
+        "the rule 'opne/*' of [max_age_days] matches no document: check its spelling"]
 
 
 def test_stale_sources_are_flagged(root: Path, capsys: pytest.CaptureFixture[str],

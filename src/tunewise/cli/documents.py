@@ -10,8 +10,8 @@ import typer
 from tunewise.cli.flags import command
 from tunewise.cli.messages import language as user_language
 from tunewise.cli.messages import message
-from tunewise.cli.terminal import following, manners, out, out_json, progress, say, warn
-from tunewise.errors import ConfigMistake, UserMistake
+from tunewise.cli.terminal import following, manners, out, out_json, progress, say, tip, warn
+from tunewise.errors import ConfigMistake, TunewiseError, UserMistake
 from tunewise.project import DEFAULT_APPROACHES, FILE, Project, load_project
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def ingest(
                                         help="Read every file again, also unchanged ones.")] = False,
     seconds_per_file: Annotated[float | None, typer.Option(help="What reading one file may take "
                                                                 "[TUNEWISE_SECONDS_PER_FILE].")] = None,
+    replace: Annotated[bool, typer.Option("--replace", envvar="TUNEWISE_REPLACE",
+                                          help="Remove what is not in the folder, also if it is empty or another than "
+                                               "last time.")] = False,
     watch: Annotated[bool, typer.Option("--watch", envvar="TUNEWISE_WATCH",
                                         help="Stay, and follow every change of the folder.")] = False,
 ) -> None:
@@ -92,11 +95,14 @@ def ingest(
     from tunewise.jobs.watch import watch as follow
     from tunewise.jobs.web import save_pages
 
-    project = project_of(
-        documents=folder, embedder=embedder, tokens=tokens, kind=kind, seconds_per_file=seconds_per_file
-    )
-    settings = {"passwords": tuple(password or ()), "again": again}
-    if url or again or not watch:
+    def load() -> Project:
+        return project_of(
+            documents=folder, embedder=embedder, tokens=tokens, kind=kind, seconds_per_file=seconds_per_file
+        )
+
+    project = load()
+    settings = {"passwords": tuple(password or ()), "again": again, "replacing": replace}
+    if url or again or replace or not watch:
         with progress() as report:
             saved = save_pages(project.documents, url, private=allow_private, progress=report) if url else None
             result = ingest_project(project, progress=report, **settings)
@@ -105,10 +111,15 @@ def ingest(
         _ingested(result)
     if watch:
         # What was asked for once is done; what is followed is the folder.
-        later = settings | {"again": False}
-        follow(project, settings=later, told=_ingested, trouble=lambda error: warn(error.message))
+        later = settings | {"again": False, "replacing": False}
+        follow(load, settings=later, told=_ingested, trouble=_troubled)
         return
     following("tunewise search '…'")
+
+
+def _troubled(error: TunewiseError) -> None:
+    warn(error.message)
+    tip(error.tip)
 
 
 def _ingested(result: IngestResult) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from tunewise.jobs.globs import matches
 from tunewise.jobs.search import ingested
 from tunewise.store import project_folder
 
@@ -37,7 +37,7 @@ def age(document: str, modified: str | None, rules: Mapping[str, int], *, now: d
     now = now or datetime.now(UTC)
     allowed = None
     for pattern, limit in rules.items():
-        if fnmatchcase(document, pattern):
+        if matches(document, pattern):
             allowed = limit
     days = None
     if modified:

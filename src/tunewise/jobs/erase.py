@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from tunewise.embeddings import load_embedder
 from tunewise.errors import DataMistake
 from tunewise.index import build
-from tunewise.index.place import erase_all_but
 from tunewise.jobs.files import files_of
-from tunewise.jobs.ingest import indexes_folder
+from tunewise.jobs.ingest import clear, indexes_folder
 from tunewise.jobs.search import ingested
 from tunewise.jobs.watermark import leave
 from tunewise.store import lock, project_folder, read_json, recover_jsonl, sync_folder
@@ -96,11 +95,7 @@ def drop_empty_index(project: Project, catalog: Catalog) -> bool:
     """Erase the index files when no passage is left, for nothing is built then that would replace them."""
     if next(catalog.chunks(), None) is not None:
         return False
-    for suffix in ("", "-wal", "-shm"):
-        (project_folder(project.root) / "cache" / f"embeddings.sqlite{suffix}").unlink(missing_ok=True)
-    if indexes_folder(project.root).is_dir():
-        # Also what lies in object storage; where that is, is kept for the next ingest.
-        erase_all_but(indexes_folder(project.root), ())
+    clear(project.root)
     return True
 
 

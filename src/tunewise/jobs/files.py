@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from tunewise.errors import Damaged
-from tunewise.jobs.groups import nfc
+from tunewise.jobs.globs import nfc
 from tunewise.store import read_json, write_json
 
 _RACY = 2.0

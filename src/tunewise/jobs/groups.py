@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from tunewise.errors import DataMistake
+from tunewise.jobs.globs import idle, matches, nfc
 from tunewise.store import lock, project_folder, read_json, write_json
 
 SIDECAR = ".groups.toml"
@@ -38,6 +37,13 @@ class AccessRules:
         A rule that is gone, or that no longer matches, never opens what an earlier ingest closed: only a rule with an
         empty list does.
         """
+        groups = self.named(id)
+        if groups is None:
+            groups = own if before is None else before
+        return tuple(sorted(set(groups)))
+
+    def named(self, id: str) -> Sequence[str] | None:
+        """The groups that a rule gives a document; None where no rule speaks."""
         if id in self.assigned:
             return self.assigned[id]
         groups: Sequence[str] | None = None
@@ -46,24 +52,20 @@ class AccessRules:
             groups = self.folders.get("/".join(parts[:depth]), groups)
         groups = self.files.get(id, groups)
         for pattern, named in (self.globs or {}).items():
-            if fnmatchcase(id, nfc(pattern)):
+            if matches(id, pattern):
                 groups = named
-        if groups is None:
-            groups = own if before is None else before
-        return tuple(sorted(set(groups)))
+        return groups
 
     def idle(self, ids: Sequence[str]) -> list[str]:
         """A remark for each rule, of whatever kind, that matches no document."""
         known = set(ids)
-        idle = [
-            pattern for pattern in self.globs or {} if not any(fnmatchcase(id, nfc(pattern)) for id in known)
-        ]
-        idle += [
+        unused = idle(self.globs or {}, known)
+        unused += [
             f"{place}/{SIDECAR}" if place else SIDECAR for place in self.folders
             if not any(not place or id.startswith(f"{place}/") for id in known)
         ]
-        idle += [name for name in self.files if name not in known]
-        return [f"the access rule {rule!r} matches no document: check its spelling" for rule in idle]
+        unused += [name for name in self.files if name not in known]
+        return [f"the access rule {rule!r} matches no document: check its spelling" for rule in unused]
 
 
 def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> AccessRules:
@@ -105,11 +107,6 @@ def read_rules(folder: Path, globs: Mapping[str, Sequence[str]] | None) -> Acces
         raise DataMistake(f"{len(faults)} fault(s) in {SIDECAR} files: {faults[0]}",
                           tip='groups = ["hr"], and [files] with "pay.md" = ["board"]', faults=tuple(faults))
     return AccessRules(globs, folders, files)
-
-
-def nfc(name: str) -> str:
-    """A name as document ids are written: macOS and some archives store accents and kana in two parts."""
-    return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def _keep(into: dict[str, tuple[str, ...]], name: str, value: Any, where: str, faults: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Keep an index in step with a folder: look at it again and again, and ingest when something changed.
+"""Keep an index in step with a folder and its rules: look again and again, and ingest when something changed.
 
 Polling sees every change on every file system, network folders included; nothing is read to notice one.
 """
@@ -7,36 +7,44 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewise.errors import TunewiseError
+from tunewise.errors import ConfigMistake, TunewiseError
 from tunewise.jobs.ingest import IngestResult, ingest_project
 from tunewise.project import Project
+
+State = frozenset[tuple[str, int, int]]
+"""(path, size, time of modification) of files."""
 
 SECONDS = 2.0
 """Between two looks; a change is taken up when two looks saw the same, so that no half-copied file is read."""
 
 
-def state(folder: Path) -> frozenset[tuple[str, int, int]]:
-    """(path, size, time of modification) of every file below a folder, its `.groups.toml` files included."""
-    found = set()
+def state(folder: Path, file: Path) -> State:
+    """The state of every file below a folder, its `.groups.toml` files included, and of the project's file."""
+    paths = [file]
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(where) / name
-            try:
-                known = path.stat()
-            except OSError:
-                # Gone between the two calls: the next look sees it so.
-                continue
-            found.add((str(path), known.st_size, known.st_mtime_ns))
+        paths += [Path(where) / name for name in names]
+    return _stamps(paths)
+
+
+def _stamps(paths: Sequence[Path]) -> State:
+    found = set()
+    for path in paths:
+        try:
+            known = path.stat()
+        except OSError:
+            # Gone between the two calls: the next look sees it so.
+            continue
+        found.add((str(path), known.st_size, known.st_mtime_ns))
     return frozenset(found)
 
 
 def watch(
-    project: Project,
+    load: Callable[[], Project],
     *,
     settings: Mapping[str, Any],
     told: Callable[[IngestResult], None],
@@ -46,18 +54,31 @@ def watch(
 ) -> None:
     """Ingest a project's documents now and after every change of it, until Ctrl-C (or for so many `rounds` of looking).
 
-    `settings` are further arguments of `ingest`; `told` gets every result; a failed ingest is handed to `trouble` and
-    tried again after the next change, or the next look when it was busy.
+    `load` gives the project as its tunewise.toml says now: it is read again for every ingest, since a rule in it may
+    close what is there. While it has a fault nothing is ingested, not by the rules of before either. `settings` are
+    further arguments of `ingest`; `told` gets every result; a failed ingest is handed to `trouble` and tried again
+    after the next change, or the next look when it was busy. Raises what `load` raises the first time.
     """
-    folder = project.documents
-    done: frozenset[tuple[str, int, int]] | None = None
-    before = state(folder)
+    project = load()
+    file = project.file
+    done: State | None = None
+    before = state(project.documents, file)
     while rounds is None or rounds > 0:
-        now = state(folder)
+        now = state(project.documents, file)
         if now == before and now != done:
             done = now
+            rules = _stamps([file])
+
+            def unchanged(rules: State = rules) -> None:
+                # Written while files were read: it may be about the newest of them.
+                if _stamps([file]) != rules:
+                    raise _Outdated
+
             try:
-                told(ingest_project(project, **settings))
+                project = _loaded(load, file)
+                told(ingest_project(project, **settings, before_writing=unchanged))
+            except _Outdated:
+                done = None
             except TunewiseError as error:
                 trouble(error)
                 done = None if "in use by process" in error.message else done
@@ -66,3 +87,23 @@ def watch(
             rounds -= 1
         if rounds is None or rounds > 0:
             time.sleep(seconds)
+
+
+class _Outdated(Exception):
+    """The project's file is another one by now."""
+
+
+def _loaded(load: Callable[[], Project], file: Path) -> Project:
+    try:
+        project = load()
+    except ConfigMistake as error:
+        raise ConfigMistake(
+            f"{error.message}; nothing is taken up until that is mended, lest a new file is shown to everybody",
+            tip=error.tip,
+        ) from error
+    if project.file != file:
+        # Without its file, the search upwards finds somebody else's.
+        raise ConfigMistake(
+            f"{file} is gone: nothing is taken up until it is back", tip="put it back, or stop watching"
+        )
+    return project
