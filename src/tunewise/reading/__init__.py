@@ -5,7 +5,7 @@
     web.py     HTML
     book.py    EPUB, chapter by chapter as HTML
     mail.py    e-mail: .eml and Outlook's .msg, with what is attached
-    pdf.py     PDF; lines.py: lines of a page → paragraphs and headings
+    pdf.py     PDF; lines.py: lines of a page → paragraphs and headings; ruled.py: its tables
     columns.py columns that were written row by row
     scans.py   pages and files that are pictures; ocr.py: a picture → lines of text (the extra `ocr`)
     word.py    Word; numbering.py: its list numbers

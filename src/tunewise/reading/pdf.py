@@ -1,4 +1,4 @@
-"""PDF → Draft: the text of every page with pdfium, ruled tables with pdfplumber.
+"""PDF → Draft: the text of every page with pdfium; `ruled.py` finds its tables, `scans.py` recognises its pictures.
 
 Knows how to open a PDF and what is on its pages; `lines.py` knows how lines become paragraphs and headings.
 """
@@ -6,35 +6,31 @@ Knows how to open a PDF and what is on its pages; `lines.py` knows how lines bec
 from __future__ import annotations
 
 import ctypes
-import io
-import logging
 import math
 import re
 import statistics
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tunewise.errors import DataMistake
 from tunewise.reading.columns import gutter, in_columns
-from tunewise.reading.draft import Block, Draft, Tell, assemble, one_line, pipe_table
+from tunewise.reading.draft import Block, Draft, Tell, assemble, one_line
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
-from tunewise.reading.scans import recognise_pages
+from tunewise.reading.ruled import put_tables
+from tunewise.reading.scans import is_scan, numbers, recognise_pages, scan_notes
 
 _AGAIN = "open it in a PDF viewer and export it again, or copy it again from where it came from"
 # Some Chinese fonts map common characters to the radicals that look the same: a search for them would find nothing.
 _LOOKALIKES = re.compile("[\u2e80-\u2fdf\ufb00-\ufb06]")
 _UNMAPPED = re.compile("[\ufffd\ue000-\uf8ff\x01\x03-\x08\x0e-\x1b]")
-_MOST_TABLE_PAGES = 400
-_FEW = 30
-"""Characters of a page with pictures below which it is taken for a scan."""
 
 
 def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Tell | None = None) -> Draft:
     """PDF bytes → Draft with page spans; pages that are pictures go through OCR, or are named in its notes.
 
-    `tell` is called after each page that took its time. Raises DataMistake when it is damaged, needs a password, or
-    holds no text at all.
+    `tell` is called after each page that had to be recognised or has tables. Raises DataMistake when it is damaged,
+    needs a password, or holds no text at all.
     """
     document, password = open_pdf(data, passwords)
     pages: list[list[Line]] = []
@@ -45,16 +41,16 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Tell | None = Non
         outline = _outline(document)
         for index in range(len(document)):
             try:
-                lines, ruled, pictures = _page(document, index)
+                lines, ruled, covered = _page(document, index)
             except Exception as error:  # noqa: BLE001 - one bad page costs one page; pypdfium2 raises many kinds
                 if isinstance(error, MemoryError):
                     raise
-                lines, ruled, pictures = [], False, False
+                lines, ruled, covered = [], False, 0.0
                 unread.append(index + 1)
-            if pictures and sum(len(line.text) for line in lines) < _FEW:
+            if is_scan(sum(len(line.text) for line in lines), covered):
                 scanned.append(index + 1)
             pages.append(lines)
-            if ruled and lines and len(tables) < _MOST_TABLE_PAGES:
+            if ruled and lines:
                 tables.append(index)
         recognised = recognise_pages(document, scanned, tell)
         for number, seen in recognised.items():
@@ -66,10 +62,12 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Tell | None = Non
     finally:
         document.close()
     characters = "".join(line.text for lines in pages for line in lines)
-    scanned = [number for number in scanned if number not in recognised and not pages[number - 1]]
-    notes = _notes(scanned, unread)
+    scanned = [number for number in scanned if number not in recognised]
+    notes = scan_notes(scanned, bool(recognised))
+    if unread:
+        notes.append(f"{numbers(unread)} could not be read (damaged); the other pages were read")
     if not characters.strip():
-        if scanned:
+        if scanned and not recognised:
             raise DataMistake(
                 f"all of its {len(pages)} page(s) are pictures without text (a scan)",
                 tip="pip install 'tunewise[ocr]' to have them recognised",
@@ -83,9 +81,10 @@ def read_pdf(data: bytes, passwords: Sequence[str] = (), tell: Tell | None = Non
         )
     if unmapped * 50 > len(characters):
         notes.append(f"{100 * unmapped // len(characters)} % of its characters have no Unicode meaning")
-    pages = without_running_lines(pages)
     if tables:
-        notes += _put_tables(data, password, pages, tables)
+        notes += put_tables(data, password, pages, tables, tell)
+    # After the tables: the header that one of them repeats on each page belongs to it.
+    pages = without_running_lines(pages)
     blocks = blocks_of(pages, outline)
     return assemble(blocks, title=_title(title, blocks), notes=notes)
 
@@ -128,21 +127,6 @@ def _outline(document: Any) -> dict[str, int]:
     return found
 
 
-def _notes(scanned: list[int], unread: list[int]) -> list[str]:
-    notes = []
-    if scanned:
-        way = "pip install 'tunewise[ocr]' to have it recognised"
-        notes.append(f"{_numbers(scanned)} without text (a scan): {way}; the other pages were read")
-    if unread:
-        notes.append(f"{_numbers(unread)} could not be read (damaged); the other pages were read")
-    return notes
-
-
-def _numbers(pages: list[int]) -> str:
-    shown = ", ".join(map(str, pages[:12])) + (f" and {len(pages) - 12} more" if len(pages) > 12 else "")
-    return f"page {shown} is" if len(pages) == 1 else f"pages {shown} are"
-
-
 def _title(metadata: str, blocks: list[Block]) -> str:
     """The metadata's title unless a program wrote its own file name there; else the largest heading of page 1."""
     title = one_line(metadata)
@@ -157,41 +141,85 @@ def _title(metadata: str, blocks: list[Block]) -> str:
 # ------------------------------------------------------------------------------------------------ one page
 
 
-def _page(document: Any, index: int) -> tuple[list[Line], bool, bool]:
-    """Lines of one page, whether ruled lines are drawn on it, and whether pictures are."""
+def _page(document: Any, index: int) -> tuple[list[Line], bool, float]:
+    """Lines of one page, whether ruled lines are drawn on it, and the share of it that pictures cover."""
     import pypdfium2.raw as raw
 
     page = document[index]
     textpage = page.get_textpage()
     try:
-        ruled, pictures = _drawn(page, raw)
+        ruled, covered = _drawn(page, raw)
         count = textpage.count_chars()
         text = textpage.get_text_range(errors="replace") if count > 0 else ""
         lines = _lines(text, textpage.raw, raw, index + 1)
         place = None if ruled or page.get_rotation() else gutter(lines, list(_gaps(text, textpage.raw, raw)))
         if place is not None:
             lines = in_columns(_lines(text, textpage.raw, raw, index + 1, cut=place), place) or lines
-        return lines, ruled, pictures
+        return lines, ruled, covered
     finally:
         textpage.close()
         page.close()
 
 
-def _drawn(page: Any, raw: Any) -> tuple[bool, bool]:
-    """(Are there enough thin or boxed paths for a table?, are there pictures?) without rendering."""
-    pictures, horizontal, vertical = False, 0, 0
+def _drawn(page: Any, raw: Any) -> tuple[bool, float]:
+    """(Are there enough thin or boxed paths for a table?, share of the page that pictures cover) without rendering.
+
+    A picture covers something, however small or wrongly placed it is.
+    """
+    covered, horizontal, vertical = 0.0, 0, 0
+    whole = raw.FS_RECTF()
+    if not raw.FPDF_GetPageBoundingBox(page.raw, whole):
+        whole.right, whole.top = page.get_size()
     left, bottom, right, top = (ctypes.c_float() for _ in range(4))
     for number in range(min(raw.FPDFPage_CountObjects(page.raw), 20_000)):
         item = raw.FPDFPage_GetObject(page.raw, number)
         kind = raw.FPDFPageObj_GetType(item)
         if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
-            pictures = True
+            share = _share(item, whole, raw) if kind == raw.FPDF_PAGEOBJ_IMAGE else _inside(item, whole, raw)
+            covered += max(share, 1e-6)
         elif kind == raw.FPDF_PAGEOBJ_PATH and raw.FPDFPageObj_GetBounds(item, left, bottom, right, top):
             width, height = right.value - left.value, top.value - bottom.value
             boxed = width > 15 and height > 6
             horizontal += boxed or (width > 15 and height <= 3)
             vertical += boxed or (height > 6 and width <= 3)
-    return horizontal >= 3 and vertical >= 2, pictures
+    return horizontal >= 3 and vertical >= 2, covered
+
+
+def _bounds(item: Any, raw: Any) -> Any:
+    """Left, bottom, right and top of what is drawn; all 0 where that is not known."""
+    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+    raw.FPDFPageObj_GetBounds(item, left, bottom, right, top)
+    return raw.FS_RECTF(left=left.value, bottom=bottom.value, right=right.value, top=top.value)
+
+
+def _share(item: Any, whole: Any, raw: Any) -> float:
+    """The share of the page `whole` that a thing drawn on it covers."""
+    box = _bounds(item, raw)
+    width = min(box.right, whole.right) - max(box.left, whole.left)
+    height = min(box.top, whole.top) - max(box.bottom, whole.bottom)
+    return max(width, 0.0) * max(height, 0.0) / max((whole.right - whole.left) * (whole.top - whole.bottom), 1.0)
+
+
+def _inside(form: Any, whole: Any, raw: Any, depth: int = 0) -> float:
+    """The share of the page that the pictures inside of a form cover: also whole pages of text are forms."""
+    count = min(raw.FPDFFormObj_CountObjects(form), 200) if depth < 4 else 0
+    items = [raw.FPDFFormObj_GetObject(form, number) for number in range(count)]
+    boxes = [_bounds(item, raw) for item in items]
+    if not items:
+        return 0.0
+    # Inside, places are told in the form's own measure: its pictures have the same share of it as on the page.
+    extent = raw.FS_RECTF(
+        left=min(box.left for box in boxes), bottom=min(box.bottom for box in boxes),
+        right=max(box.right for box in boxes), top=max(box.top for box in boxes),
+    )
+    inner = 0.0
+    for item in items:
+        kind = raw.FPDFPageObj_GetType(item)
+        if kind == raw.FPDF_PAGEOBJ_IMAGE:
+            inner += _share(item, extent, raw)
+        elif kind == raw.FPDF_PAGEOBJ_FORM:
+            inner += _inside(item, extent, raw, depth + 1)
+    return min(inner, 1.0) * _share(form, whole, raw)
 
 
 def _gaps(text: str, page: Any, raw: Any, cut: float | None = None) -> dict[tuple[float, float], int]:
@@ -276,71 +304,3 @@ def _bold(page: Any, char: int, raw: Any) -> bool:
     name, flags = ctypes.create_string_buffer(96), ctypes.c_int()
     raw.FPDFText_GetFontInfo(page, char, name, 96, flags)
     return bool(re.search(rb"bold|black|heavy|demi|simhei|cmbx|sfbx|-medi", name.value, re.IGNORECASE))
-
-
-# ------------------------------------------------------------------------------------------------ tables
-
-
-def _put_tables(data: bytes, password: str | None, pages: list[list[Line]], wanted: Iterable[int]) -> list[str]:
-    """Replace the lines inside each ruled table by one pipe table, where no word would be lost by it.
-
-    Returns notes: what kept it from doing so.
-    """
-    import pdfplumber
-
-    logging.getLogger("pdfminer").setLevel(logging.ERROR)
-    try:
-        with pdfplumber.open(io.BytesIO(data), password=password or "") as plumber:
-            for index in wanted:
-                if index < len(pages):
-                    _tables_of(plumber.pages[index], pages[index], index + 1)
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - pdfminer stumbles over damage that pdfium mends; its errors have no kind
-        return [f"its tables stand as plain lines: the file is damaged ({type(error).__name__})"]
-    return []
-
-
-def _tables_of(page: Any, lines: list[Line], number: int) -> None:
-    if page.rotation:
-        return
-    left, top = page.bbox[0], page.bbox[3]
-    for table in page.find_tables():
-        rows = [[cell or "" for cell in row] for row in table.extract()]
-        filled = sum(bool(cell.strip()) for row in rows for cell in row)
-        if len(rows) < 2 or max(map(len, rows)) < 2 or filled * 2 < sum(map(len, rows)) or filled < 4:
-            continue
-        x0, y0, x1, y1 = table.bbox
-        _swap(lines, (x0 + left - page.bbox[0], top - y1, x1, top - y0), rows, number)
-    page.close()
-
-
-def _swap(lines: list[Line], box: tuple[float, float, float, float], rows: list[list[str]], number: int) -> None:
-    left, bottom, right, top = box
-    inside = [
-        i
-        for i, line in enumerate(lines)
-        if bottom - 1 <= (line.bottom + line.top) / 2 <= top + 1 and left - 2 <= line.left and line.right <= right + 2
-    ]
-    table = pipe_table([[_squeeze(cell) for cell in row] for row in rows])
-    if not inside or not table:
-        return
-    flowing = re.findall(r"\w", "".join(lines[i].text for i in inside))
-    tabled = re.findall(r"\w", table)
-    largest = max((len(cell) for row in rows for cell in row), default=0)
-    if largest > 150 and largest * 2 > sum(len(cell) for row in rows for cell in row):
-        # A frame around running text, not a table.
-        return
-    # Letters, not words: pdfium and pdfminer put their spaces differently.
-    if len(flowing) > len(tabled) * 1.02 + 2 or len(tabled) > len(flowing) * 1.05 + 4:
-        return
-    first = inside[0]
-    kept = [line for i, line in enumerate(lines) if i not in set(inside)]
-    place = sum(1 for i in range(first) if i not in set(inside))
-    kept.insert(place, Line(table, number, left, bottom, right, top, bottom, 0.0, False, table=True))
-    lines[:] = kept
-
-
-def _squeeze(cell: str) -> str:
-    """A cell's lines joined: without a space between Chinese characters, with one elsewhere."""
-    return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])", "", cell).replace("\n", " ")

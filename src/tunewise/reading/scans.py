@@ -15,8 +15,45 @@ from tunewise.reading.draft import Draft, Tell, assemble, pipe_table
 from tunewise.reading.lines import Line, blocks_of, without_running_lines
 
 _MOST_PAGES = 500
+_FEW, _PART = 30, 0.2
+_STAMP, _MOST = 250, 0.6
+"""Letters of a page below which it is a scan when pictures cover at least that share of it."""
 _LONG_SIDE = 1800
 """Pixels of the longer side of a page: about 150 for an inch of a letter or A4 page."""
+
+
+def is_scan(letters: int, covered: float) -> bool:
+    """Whether a page is a picture of text: so many letters of its own, and pictures on that share of it.
+
+    A scan may bear a stamp, a Bates number or the header of a court, which are text.
+    """
+    return covered > 0 and (
+        letters == 0 or (letters < _FEW and covered >= _PART) or (letters < _STAMP and covered >= _MOST)
+    )
+
+
+def scan_notes(pages: Sequence[int], some: bool) -> list[str]:
+    """What to say of scanned pages that were not recognised; `some`: others of the same file were."""
+    if not pages:
+        return []
+    if some:
+        way = f"only the first {_MOST_PAGES} scanned pages of a file are recognised: split it"
+    else:
+        way = "pip install 'tunewise[ocr]' to have it recognised"
+    return [f"{numbers(pages)} without text (a scan), or with little more than a stamp: {way}"]
+
+
+def numbers(pages: Sequence[int]) -> str:
+    """ "page 3 is" or "pages 1–20, 25 are"; 12 ranges at most."""
+    ranges: list[list[int]] = []
+    for page in pages:
+        if ranges and page == ranges[-1][1] + 1:
+            ranges[-1][1] = page
+        else:
+            ranges.append([page, page])
+    shown = ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in ranges[:12])
+    more = sum(last - first + 1 for first, last in ranges[12:])
+    return f"page {shown} is" if len(pages) == 1 else f"pages {shown}{f' and {more} more' if more else ''} are"
 
 
 def recognise_pages(document: Any, numbers: Sequence[int], tell: Tell | None) -> dict[int, list[Line]]:
