@@ -27,6 +27,7 @@ from tunewise.jobs.energy import Metered
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign, leaves_for, masked
 from tunewise.jobs.forgetting import forgetting
+from tunewise.jobs.judging import check_judge, judge_runs, known_verdicts
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.reranking import scoring_model
 from tunewise.jobs.tune import Note, build, needs_documents, plan, refuse_leaks, silent
@@ -94,6 +95,7 @@ def compare(
     learned = [question for question in questions if question.split == "train"]
     if any(approach.recipe or approach.examples for approach in chosen):
         refuse_leaks([*(question for question in questions if question.split != "test"), *asked])
+    check_judge(project)
     if on_start is not None:
         on_start(len(asked), expected_detectable(asked, len(chosen)))
     glossary = load_glossary(project.glossary) if project.glossary else ()
@@ -141,7 +143,8 @@ def compare(
             "left_out": to_json(left_out),
         },
     )
-    return _decide(project, [*runs, null], asked, learned, folder, left_out)
+    measured = judge_runs(project, [*runs, null], asked, progress=progress, note=note)
+    return _decide(project, measured, asked, learned, folder, left_out)
 
 
 def last(project: Project) -> CompareResult:
@@ -160,6 +163,7 @@ def last(project: Project) -> CompareResult:
     mark = _mark([by_id[id] for id in kept["questions"]])
     if any(run.identity["questions"] != mark for run in runs):
         raise DataMistake(f"{project.questions} changed since the last comparison", tip="tunewise compare")
+    runs = known_verdicts(project, runs, [by_id[id] for id in kept["questions"]])
     learned = [question for question in questions if question.split == "train"]
     # Earlier versions kept the English words alone.
     left_out = {name: Reason(why, why) if isinstance(why, str) else Reason(**why)

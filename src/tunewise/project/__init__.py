@@ -73,7 +73,7 @@ _APPROACH: dict[str, Setting] = {
 }
 _FOREIGN = ("answers", "endpoint", "key_env", "price", "model")
 """What a table of somebody else's system may say: it brings its own prompt, index and training."""
-_FREE_TABLES = ("needs", "training", "forgetting", "approaches", "groups", "max_age_days")
+_FREE_TABLES = ("needs", "training", "forgetting", "judge", "approaches", "groups", "max_age_days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ class Project:
     training: Mapping[str, Any] = field(default_factory=dict)
     forgetting: Mapping[str, Any] | None = None
     """What forgetting is measured on; None: the file has no [forgetting]."""
+    judge: str | None = None
+    """The model of [judge], which gives verdicts on answers; None: nobody does."""
     groups: Mapping[str, tuple[str, ...]] | None = None
     """Who may read what: globs over document ids, the last match wins. None: the file has no [groups]."""
     max_age: Mapping[str, int] = field(default_factory=dict)
@@ -172,6 +174,9 @@ def load_project(
     approaches = project.approaches(own_model, retrieval)
     groups, max_age = project.groups(), project.max_age()
     training = project.table("training")
+    judge = project.read(("judge",), {"model": Setting("model", "model", None)}).get("model")
+    if "judge" in project.data and "model" not in project.table("judge"):
+        project.fault(("judge",), '[judge] names no judge: model = "openai:MODEL", or a model on this machine')
     if faults:
         what = faults[0] if len(faults) == 1 else f"{len(faults)} faults in the settings:\n  " + "\n  ".join(faults)
         raise ConfigMistake(what, tip="tunewise config show lists every key with its value")
@@ -185,7 +190,7 @@ def load_project(
         model=own_model, embedder=values["project.embedder"], tokens=values["chunks.tokens"],
         chunks=values["chunks.kind"], index=values["project.index"], max_age=max_age, retrieval=retrieval,
         approaches=approaches, needs=needs, training=training, groups=groups,
-        forgetting=project.table("forgetting") if "forgetting" in project.data else None, origins=origins,
+        judge=judge, forgetting=project.table("forgetting") if "forgetting" in project.data else None, origins=origins,
         seeds=values["compare.seeds"], seconds_per_file=values["reading.seconds_per_file"],
     )
 

@@ -13,6 +13,7 @@ from tunewise.scorers.citation import citation_scores
 from tunewise.scorers.form import form_scores
 from tunewise.scorers.grounding import Entails, entailment_scores, grounding_scores
 from tunewise.scorers.harm import harm_scores
+from tunewise.scorers.judging import make_judge
 from tunewise.scorers.metrics import METRICS, Metric
 from tunewise.scorers.overlap import overlap_scores
 from tunewise.scorers.refusal import refusal_scores
@@ -22,8 +23,8 @@ from tunewise.scorers.terminology import GlossaryEntry, load_glossary, terms_sco
 from tunewise.scorers.text import outcome, text_scores, words
 from tunewise.scorers.values import value_right, value_scores
 
-Judge = Callable[[Question, Answer], float]
-"""Somebody's verdict on one answer, 0 to 1: a larger model, a person, a service."""
+Judge = Callable[[Question, Answer], float | None]
+"""Somebody's verdict on one answer, 0 to 1 (None: no verdict): a larger model (`make_judge`), a person, a service."""
 
 
 def score(
@@ -71,8 +72,8 @@ def score(
     scores |= citation_scores(question, answer, reads=reads)
     if entails is not None:
         scores |= entailment_scores(answer, entails)
-    if judge is not None and answer.error is None:
-        scores["judged"] = judge(question, answer)
+    if judge is not None and answer.error is None and (verdict := judge(question, answer)) is not None:
+        scores["judged"] = verdict
     scores["words"] = float(words(text))
     if not question.answerable:
         scores["quality"] = float(refused)
@@ -90,4 +91,4 @@ def score(
     return scores
 
 
-__all__ = ["METRICS", "GlossaryEntry", "Judge", "Metric", "load_glossary", "score"]
+__all__ = ["METRICS", "GlossaryEntry", "Judge", "Metric", "load_glossary", "make_judge", "score"]
