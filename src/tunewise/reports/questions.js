@@ -149,7 +149,7 @@
   function verdict(cited) {
     const how = cited.located ? say("found by us", "由系统定位") : say("cited as ", "引用标记 ") + (cited.marker || "–");
     const node = make("p", "meta");
-    node.append(how + ": ", make("span", cited.verified ? "ok" : "not", cited.verified ? say("verified", "已核实") : say("not verified", "未核实")), cited.reason ? " – " + cited.reason : "");
+    node.append(how + ": ", make("span", cited.verified ? "ok" : "not", cited.verified ? say("verified", "已核实") : say("not verified", "未核实")), cited.reason ? " – " + say(...cited.reason) : "");
     return node;
   }
   function seeds(row) {
