@@ -276,6 +276,10 @@ def _estimate(values: list[float]) -> Estimate:
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half), n)
 
 
+def _share(mean: float) -> dict[str, float]:
+    return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": 50}
+
+
 def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommendation, Needs]:
     """A comparison of seven approaches, its recommendation and the needs behind it."""
     rng = random.Random(seed)
@@ -327,6 +331,13 @@ def sample(questions: int = 60, *, seed: int = 7) -> tuple[Comparison, Recommend
             {"approach": "rag-hybrid", "means": "ingest", "seconds": 3.2, "new": {"mean": 0.8}, "old": {"mean": 0.05}},
             {"approach": "sft", "means": "adapter as it was", "seconds": None, "new": {"mean": 0.0}, "old": {"mean":
             0.6}},
+        ),
+        robustness=tuple(
+            {"approach": name, "k": 3, "questions": 50, "changed": 31,
+             "noise": {str(r): _share(0.8 - 0.1 * r) for r in range(3)}, "noise_slope": _share(-0.3),
+             "position": {str(rank): _share(0.8 - 0.05 * rank) for rank in (1, 2, 3)}, "position_slope": None,
+             "follows": _share(0.4), "keeps": None, "rejects": _share(0.2), "invents": _share(0.7)}
+            for name in ("raft", "rag-hybrid")
         ),
         curves={
             name: tuple({"step": float(n), "loss": 3.0 / n, "validation_loss": 3.3 / n} for n in range(1, 20))

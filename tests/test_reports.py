@@ -154,8 +154,8 @@ def test_width_counts_terminal_columns() -> None:
 def test_listing_and_strata_in_both_languages() -> None:
     assert listing(["a", "b", "c"]) == ("a, b and c", "a、b 和 c")
     assert listing(list("abcdef"), most=2) == ("a, b and 4 more", "a、b 等 6 个")
-    for name in ("need=facts", "need: facts", "need/facts"):
-        assert [say.en for say in stratum_words(name)] == ["need", "facts"]
+    assert [say.en for say in stratum_words("need=facts")] == ["need", "facts"]
+    assert [say.zh for say in stratum_words("kind=a=b: c")] == ["题型", "a=b: c"], "the user's own words stay"
 
 
 # ------------------------------------------------------------------------------------------------ terminal, text, JSON
@@ -491,10 +491,10 @@ def test_browser_walks_filters_and_sorts(chromium, tmp_path: Path) -> None:
         for each in comparison.rows.values()
     )
     assert total.inner_text() == f"{both} of 60 questions"
-    tab.locator(".approaches thead tr:last-child button", has_text="p95 s").click()
-    names = tab.locator(".approaches tbody th bdi").all_inner_texts()
+    tab.locator(".approaches.main thead button", has_text="p95 s").click()
+    names = tab.locator(".approaches.main tbody th bdi").all_inner_texts()
     assert names == [s.approach.name for s in sorted(comparison.standings, key=lambda s: -s.seconds_p95)]
-    tab.locator(".approaches thead tr:last-child button", has_text="p95 s").focus()
+    tab.locator(".approaches.main thead button", has_text="p95 s").focus()
     assert "19 of 20" in tab.locator("#float").inner_text()
     assert said == []
     tab.close()

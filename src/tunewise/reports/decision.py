@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from tunewise.nouns import BreakEven, Recommendation, Winner
-from tunewise.reports.words import VALUES, Say, listing, number, percent, points, rough, signed, stratum_words, usable
+from tunewise.reports.words import VALUES, Say, listing, number, percent, points, rough, signed, stratum_phrase, usable
 
 _BY = {"need": Say("need", "需求"), "kind": Say("kind", "题型"), "language": Say("language", "语言")}
 VERDICTS = {
@@ -41,12 +41,12 @@ def where(recommendation: Recommendation | None) -> list[Say]:
 
 
 def _where(winner: Winner, choice: str) -> Say:
-    what, value = stratum_words(winner.stratum)
+    what = stratum_phrase(winner.stratum)
     sure = Say("shown to be better", "确实更好") if winner.better else Say("not shown to be better", "尚无法证明更好")
     return Say(
-        f"{what.en} “{value.en}” ({winner.n}): {winner.name} {points(winner.mean)}, {choice} "
+        f"{what.en} ({winner.n}): {winner.name} {points(winner.mean)}, {choice} "
         f"{points(winner.choice_mean)}, {sure.en}",
-        f"{what.zh}“{value.zh}”（{winner.n} 题）：{winner.name} {points(winner.mean)}，{choice} "
+        f"{what.zh}（{winner.n} 题）：{winner.name} {points(winner.mean)}，{choice} "
         f"{points(winner.choice_mean)}，{sure.zh}",
     )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from tunewise.nouns import Answer, Comparison, Question, Row
+from tunewise.reports.cited import why
 from tunewise.reports.schema import plain, status
-from tunewise.reports.words import stratum_words, usable
+from tunewise.reports.words import stratum_phrase, usable
 
 
 def _number(value: float) -> float:
@@ -81,7 +82,7 @@ def _citation(answer: Answer, position: int, places: dict[tuple[str, str], int])
     if cited.verified:
         packed["verified"] = 1
     if cited.reason:
-        packed["reason"] = cited.reason
+        packed["reason"] = list(why(cited.reason))
     return packed
 
 
@@ -124,7 +125,6 @@ def embedded(comparison: Comparison, choice: str | None) -> dict[str, Any]:
         # Need, kind and language are filters of their own.
         "strata": {key: list(places) for key, places in comparison.places.items()
                    if not key.startswith(("need=", "kind=", "language=")) and len(places) < len(questions)},
-        "words": {key: [" · ".join(side) for side in zip(*stratum_words(key), strict=True)]
-                  for key in comparison.places},
+        "words": {key: list(stratum_phrase(key)) for key in comparison.places},
         "passages": passages,
     }

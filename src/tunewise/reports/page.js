@@ -40,8 +40,19 @@ themeButton.addEventListener("click", () => { const next = root.dataset.theme ==
 dark.addEventListener("change", () => { if (!recall("theme")) setTheme(dark.matches ? "dark" : "light"); });
 setTheme(recall("theme") || (dark.matches ? "dark" : "light"));
 let themeBefore = null;
-addEventListener("beforeprint", () => { themeBefore = root.dataset.theme; root.dataset.theme = "light"; });
-addEventListener("afterprint", () => { if (themeBefore) root.dataset.theme = themeBefore; });
+// What is folded for a screen is laid open for paper.
+const folded = [...document.querySelectorAll("details.finer, details.paper")];
+let closed = [];
+addEventListener("beforeprint", () => {
+  themeBefore = root.dataset.theme;
+  root.dataset.theme = "light";
+  closed = folded.filter((one) => !one.open);
+  for (const one of folded) one.open = true;
+});
+addEventListener("afterprint", () => {
+  if (themeBefore) root.dataset.theme = themeBefore;
+  for (const one of closed) one.open = false;
+});
 
 // ---- explanations: one box beside the header that has the pointer or the focus
 const float = document.getElementById("float");

@@ -16,8 +16,9 @@ from importlib.resources import files
 from typing import Any
 
 from tunewise.nouns import Comparison, Needs, Recommendation, to_json
-from tunewise.reports import decision, plots, story, tables
+from tunewise.reports import bills, decision, plots, story, tables
 from tunewise.reports.curves import learning
+from tunewise.reports.disturbed import disturbed
 from tunewise.reports.earlier import against_baseline
 from tunewise.reports.embedded import embedded
 from tunewise.reports.schema import plain
@@ -86,22 +87,19 @@ def _facts(comparison: Comparison, recommendation: Recommendation | None, needs:
             )
         )
     if recommendation is not None and recommendation.choice:
+        word = sureness(recommendation.support, tie=story.tied(recommendation))
         facts.append(
             _figure_of(
                 Say("How sure", "把握"),
                 percent(recommendation.support),
-                both(
-                    Say(
-                        f"{sureness(recommendation.support).en}: share of resamples that choose it",
-                        f"{sureness(recommendation.support).zh}：重抽样中选中它的比例",
-                    )
-                ),
+                both(Say(f"{word.en}: share of resamples that choose it", f"{word.zh}：重抽样中选中它的比例")),
             )
         )
     if name and story.total(recommendation, name):
-        facts.append(
-            _figure_of(Say("Total cost", "总成本"), story.total(recommendation, name), both(story.cost_span(needs)))
-        )
+        span, line = story.cost_span(needs), bills.bill_of(recommendation, name)
+        of = bills.parts(line) if line else Say("", "")
+        note = Say(f"{span.en}: {of.en}", f"{span.zh}：{of.zh}") if of.en else span
+        facts.append(_figure_of(Say("Total cost", "总成本"), story.total(recommendation, name), both(note)))
     elif standing is not None:
         facts.append(
             _figure_of(
@@ -190,10 +188,12 @@ def _figures(comparison: Comparison, recommendation: Recommendation | None, need
         plots.quality_cost(comparison, recommendation, needs),
         plots.forest(comparison, recommendation, needs),
         plots.outcomes(comparison, recommendation),
+        bills.bills(recommendation, needs),
         cost_by_volume(comparison, recommendation, needs),
         cost_table(recommendation),
         learning(comparison),
         timeline(comparison),
+        disturbed(comparison, recommendation.choice if recommendation else None),
         plots.needs_dots(comparison, recommendation),
         tables.heat(comparison, recommendation),
     ]
@@ -232,7 +232,8 @@ def method(comparison: Comparison, recommendation: Recommendation | None, needs:
     out = [f'<ul class="prose">{"".join(f"<li>{item}</li>" for item in items)}</ul>']
     if comparison.differences:
         out.append(
-            f"<details><summary>{both(Say('All paired differences', '所有配对差异'))}</summary><ul class=numbers>"
+            f"<details class=paper><summary>{both(Say('All paired differences', '所有配对差异'))}</summary>"
+            "<ul class=numbers>"
             + "".join(f"<li>{both(story.difference_words(d))}</li>" for d in comparison.differences)
             + "</ul></details>"
         )

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 
 from tunewise.nouns import Comparison, Needs, Recommendation, Standing
-from tunewise.reports import decision, story
+from tunewise.reports import bills, decision, story
 from tunewise.reports.columns import Column, columns
+from tunewise.reports.disturbed import shown as shown_robustness
+from tunewise.reports.disturbed import words
 from tunewise.reports.words import Say, cut, number, one_line, percent, width
 
 TERMINAL_COLUMNS = 120
@@ -18,10 +20,12 @@ _LABELS = {
     "sure": Say("How sure", "把握"),
     "why": Say("Why", "理由"),
     "cost": Say("Total cost", "总成本"),
+    "parts": Say("Cost by part", "分项成本"),
     "runner": Say("Runner-up", "次选"),
     "need": Say("Best for", "各需求最佳"),
     "rejected": Say("Excluded by your needs", "因需求被排除"),
     "flips": Say("What would change it", "什么会改变选择"),
+    "robust": Say("Under bad passages", "段落不佳时"),
     "power": Say("What it can show", "能显示什么"),
     "null": Say("Self-test", "自检"),
     "notes": Say("Notes", "说明"),
@@ -99,7 +103,7 @@ def terminal(
     title = "  " + _LABELS["approach"].in_(language)
     size = max([width(title), *map(width, names)])
     shown = _chosen(comparison, recommendation, language, None if wide else TERMINAL_COLUMNS - size)
-    header = [title, *(c.label.in_(language) for c in shown)]
+    header = [title, *((c.title(comparison) if wide else c.label).in_(language) for c in shown)]
     rows = [[name, *(c.text(s, language) for c in shown)] for name, s in zip(names, comparison.standings, strict=True)]
     lines = _table(header, rows, {0}) if rows else [story.headline(comparison, recommendation).in_(language)]
     lines += ["", one_line(story.headline(comparison, recommendation).in_(language))]
@@ -119,8 +123,9 @@ def terminal(
         add("why", story.reasons(recommendation))
         if choice and story.total(recommendation, choice):
             span = story.cost_span(needs)
-            amount = story.total(recommendation, choice)
-            add("cost", [Say(f"{amount} {span.en}", f"{amount}（{span.zh}）")])
+            amount, line = story.total(recommendation, choice), bills.bill_of(recommendation, choice)
+            of = bills.parts(line) if line else Say("", "")
+            add("cost", [Say(f"{amount} {span.en}: {of.en}", f"{amount}（{span.zh}）：{of.zh}"), bills.prices(needs)])
         add("runner", [recommendation.runner_up] if recommendation.runner_up else [])
         add(
             "need",
@@ -135,6 +140,7 @@ def terminal(
         add("where", decision.where(recommendation)[:3])
         add("router", decision.router(recommendation))
         add("guess", decision.guess(recommendation))
+    add("robust", [words(one) for one in shown_robustness(comparison)])
     add("power", [story.power(comparison)])
     add("null", [story.self_test(comparison)])
     add("notes", story.notes(comparison))
@@ -190,6 +196,8 @@ def markdown(
         out += bullets("why", [text.in_(language) for text in story.reasons(recommendation)])
         if choice and story.total(recommendation, choice):
             out += bullets("cost", [f"{story.total(recommendation, choice)} ({story.cost_span(needs).in_(language)})"])
+        out += bullets("parts", [text.in_(language) for text in (*bills.lines(recommendation), bills.prices(needs))]
+                       if recommendation.bills else [])
         out += bullets("runner", [recommendation.runner_up] if recommendation.runner_up else [])
         out += bullets(
             "need",
@@ -213,7 +221,8 @@ def markdown(
     out += [
         f"## {say('title')}",
         "",
-        "| " + " | ".join([say("approach"), *(_cell(c.label.in_(language)) for c in shown)]) + " |",
+        "| " + " | ".join([say("approach"), *(_cell(c.title(comparison).in_(language)) for c in shown)])
+        + " |",
         "| :-- |" + " --: |" * len(shown),
     ]
     for standing in comparison.standings:
@@ -226,6 +235,7 @@ def markdown(
     out.append("")
     out += bullets("differences", [story.difference_words(d).in_(language) for d in comparison.differences])
     out += [f"## {say('measured')}", ""]
+    out += bullets("robust", [words(one).in_(language) for one in shown_robustness(comparison)])
     out += bullets("power", [story.power(comparison).in_(language)])
     out += bullets("null", [story.self_test(comparison).in_(language)])
     out += bullets("notes", [note.in_(language) for note in story.notes(comparison)])

@@ -121,31 +121,7 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
             ),
             svg.text(tx, at, name, _label(i, choice, s), anchor),
         ]
-    best, cheap = max(spots, key=lambda p: p[2].mean), min(spots, key=lambda p: p[3])
-    months = needs.months if needs else 12
-    verb, unit = (
-        ("costs", Say(f"over {months} months", f"{months} 个月成本"))
-        if price
-        else ("takes", Say("seconds per answer", "每答秒数"))
-    )
-    if best[1] is cheap[1]:
-        takeaway = Say(
-            f"{best[1].approach.name} is both the best and the cheapest.", f"{best[1].approach.name} 既最好也最便宜。"
-        )
-    else:
-        times = best[3] / cheap[3] if cheap[3] > 0 else 0
-        ratio = (
-            Say(
-                f", {number(times)} times as much as {cheap[1].approach.name}",
-                f"，是 {cheap[1].approach.name} 的 {number(times)} 倍",
-            )
-            if times
-            else Say("", "")
-        )
-        takeaway = Say(
-            f"{best[1].approach.name} answers best and {verb} {number(best[3])} {unit.en}{ratio.en}.",
-            f"{best[1].approach.name} 质量最高，{unit.zh} {number(best[3])}{ratio.zh}。",
-        )
+    takeaway = _best_and_cheapest(spots, price, needs.months if needs else 12)
     names = listing([f"{p[1].approach.name} {percent(shares[p[1].approach.name])}" for p in front
                      if p[1].approach.name in shares], most=8)
     line = (
@@ -156,6 +132,36 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
     )
     what = Say(f"Bars: 95 % intervals.{line.en}", f"竖线：95 % 区间。{line.zh}")
     return Figure("cost", takeaway, what, svg.svg(w, h, takeaway, body))
+
+
+def _best_and_cheapest(spots: list[tuple[int, Standing, Estimate, float]], price: bool, months: int) -> Say:
+    """What quality against cost comes to in a sentence; of those that are level, the cheapest is named first."""
+    top = max(p[2].mean for p in spots)
+    cheap = min(spots, key=lambda p: p[3])
+    level = sorted((p for p in spots if p[2].mean == top), key=lambda p: p[3])
+    best, others = level[0], [p[1].approach.name for p in level[1:]]
+    if top <= 0 and len(spots) > 1:
+        return Say("No approach answered anything rightly.", "没有方案答对任何题目。")
+    name, cheapest = best[1].approach.name, cheap[1].approach.name
+    verb, unit = (
+        ("costs", Say(f"over {months} months", f"{months} 个月成本"))
+        if price
+        else ("takes", Say("seconds per answer", "每答秒数"))
+    )
+    same = listing(others)
+    if len(spots) == 1:
+        return Say(f"{name} {verb} {number(best[3])} {unit.en}.", f"{name}：{unit.zh} {number(best[3])}。")
+    if best[3] <= cheap[3]:
+        if others:
+            return Say(f"{name} answers as well as {same.en}, and nothing is cheaper.",
+                       f"{name} 与 {same.zh} 质量相同，且没有更便宜的。")
+        return Say(f"{name} is both the best and the cheapest.", f"{name} 既最好也最便宜。")
+    times = f"{number(best[3] / cheap[3])}" if cheap[3] > 0 else ""
+    ratio = Say(f", {times} times as much as {cheapest}", f"，是 {cheapest} 的 {times} 倍") if times else Say("", "")
+    what = (Say(f"answers best, level with {same.en},", f"与 {same.zh} 质量并列最高") if others
+            else Say("answers best", "质量最高"))
+    return Say(f"{name} {what.en} and {verb} {number(best[3])} {unit.en}{ratio.en}.",
+               f"{name} {what.zh}，{unit.zh} {number(best[3])}{ratio.zh}。")
 
 
 def forest(comparison: Comparison, recommendation: Recommendation | None, needs: Needs | None) -> Figure | None:
@@ -282,19 +288,16 @@ def outcomes(comparison: Comparison, recommendation: Recommendation | None) -> F
                 )
             start += share
     safest, worst = min(rows, key=lambda r: r[2][2]), max(rows, key=lambda r: r[2][2])
-    takeaway = (
-        Say(
-            f"{safest[1].approach.name} answers wrongly least often ({percent(safest[2][2])}), "
-            f"{worst[1].approach.name} most often ({percent(worst[2][2])}).",
-            f"{safest[1].approach.name} 答错最少（{percent(safest[2][2])}），"
-            f"{worst[1].approach.name} 最多（{percent(worst[2][2])}）。",
+    name, least, most = safest[1].approach.name, percent(safest[2][2]), percent(worst[2][2])
+    if len(rows) == 1:
+        takeaway = Say(f"{name} answers {least} wrongly.", f"{name} 答错 {least}。")
+    elif least == most:
+        takeaway = Say(f"All answer about as often wrongly ({least}).", f"各方案答错比例相近（{least}）。")
+    else:
+        takeaway = Say(
+            f"{name} answers wrongly least often ({least}), {worst[1].approach.name} most often ({most}).",
+            f"{name} 答错最少（{least}），{worst[1].approach.name} 最多（{most}）。",
         )
-        if len(rows) > 1
-        else Say(
-            f"{safest[1].approach.name} answers {percent(safest[2][2])} wrongly.",
-            f"{safest[1].approach.name} 答错 {percent(safest[2][2])}。",
-        )
-    )
     what = Say(
         "Percent of the questions. A missing answer is safe, a wrong one is not.",
         "占题目的百分比。缺失的答案无害，错误的有害。",
@@ -313,27 +316,28 @@ def needs_dots(comparison: Comparison, recommendation: Recommendation | None) ->
         return None
     choice = recommendation.choice if recommendation else None
     left = 18 + min(180.0, max(svg.text_width(s.approach.name, 14) for s in comparison.standings))
-    w, gap, top = 1120, 27, 44
+    w, gap, under = 1120, 27, 44
     each = (w - left) / len(panels)
-    h = top + gap * len(comparison.standings) + 26
+    h = under + gap * len(comparison.standings) + 26
     body = [
-        svg.text(left - 12, top + gap * i + 17, _fit(s.approach.name, left - 12), _label(i, choice, s), "end")
+        svg.text(left - 12, under + gap * i + 17, _fit(s.approach.name, left - 12), _label(i, choice, s), "end")
         for i, s in enumerate(comparison.standings)
     ]
     winners = []
     for p, (need, found) in enumerate(panels):
         x = svg.linear(0, 1, left + each * p + 14, left + each * (p + 1) - 22)
         measured = [(i, s, e) for i, s, e in found if e is not None and usable(e.mean)]
-        winner = max(measured, key=lambda m: m[2].mean) if measured else None
+        top = max((m[2].mean for m in measured), default=0.0)
+        ahead = [m for m in measured if m[2].mean == top > 0]
         n = measured[0][2].n if measured else 0
         body.append(svg.text(x(0), 16, Say(f"{NEEDS[need].en} · {n} questions", f"{NEEDS[need].zh} · {n} 题"), "panel"))
         for v in (0, 0.25, 0.5, 0.75, 1):
             body += [
-                svg.line(x(v), top - 10, x(v), top + gap * len(found), "grid"),
+                svg.line(x(v), under - 10, x(v), under + gap * len(found), "grid"),
                 svg.text(x(v), h - 6, f"{100 * v:.0f}", "tick", "middle"),
             ]
         for i, s, e in measured:
-            y, top_one = top + gap * i + 13, winner is not None and i == winner[0]
+            y, top_one = under + gap * i + 13, any(i == m[0] for m in ahead)
             body += [
                 svg.line(x(e.low), y, x(e.high), y, f"whisker s{i % 8}"),
                 svg.mark(
@@ -342,15 +346,8 @@ def needs_dots(comparison: Comparison, recommendation: Recommendation | None) ->
             ]
             if top_one:
                 body.append(svg.text(x(e.mean), y - 10, points(e.mean), "best", "middle"))
-        if winner:
-            winners.append((need, winner[1].approach.name))
-    if len({name for _, name in winners}) == 1:
-        takeaway = Say(f"{winners[0][1]} scores highest for every need.", f"{winners[0][1]} 在每种需求上得分都最高。")
-    else:
-        takeaway = Say(
-            "Highest " + ", ".join(f"for {NEEDS[n].en}: {name}" for n, name in winners) + ".",
-            "；".join(f"{NEEDS[n].zh}最高：{name}" for n, name in winners) + "。",
-        )
+        winners.append((need, tuple(m[1].approach.name for m in ahead)))
+    takeaway = _by_need(winners)
     return Figure(
         "needs",
         takeaway,
@@ -358,3 +355,24 @@ def needs_dots(comparison: Comparison, recommendation: Recommendation | None) ->
         svg.svg(w, h, takeaway, body),
         wide=True,
     )
+
+
+def _by_need(winners: list[tuple[str, tuple[str, ...]]]) -> Say:
+    """Who is highest for each need; several are level, and nobody is where nobody got anything right."""
+    first, every = winners[0][1], {names for _, names in winners}
+    if len(every) == 1 and not first:
+        return Say("No approach scored anything.", "没有方案得分。")
+    if len(every) == 1 and len(first) == 1:
+        if len(winners) == 1:
+            need = NEEDS[winners[0][0]]
+            return Say(f"{first[0]} scores highest for {need.en}, the only need asked for.",
+                       f"{first[0]} 在{need.zh}（唯一考察的需求）上得分最高。")
+        return Say(f"{first[0]} scores highest for every need.", f"{first[0]} 在每种需求上得分都最高。")
+    nobody, level = Say("nobody", "无"), Say(" (level)", "（并列）")
+
+    def who(names: tuple[str, ...]) -> Say:
+        said, more = (listing(names), level if len(names) > 1 else Say("", "")) if names else (nobody, Say("", ""))
+        return Say(said.en + more.en, said.zh + more.zh)
+
+    return Say("Highest " + ", ".join(f"for {NEEDS[n].en}: {who(names).en}" for n, names in winners) + ".",
+               "；".join(f"{NEEDS[n].zh}最高：{who(names).zh}" for n, names in winners) + "。")

@@ -110,5 +110,6 @@ def as_json(
                    for key, places in comparison.places.items()},
         "learning": plain(comparison.curves),
         "freshness": plain(comparison.freshness),
+        "robustness": plain(comparison.robustness),
         **evidence(comparison),
     }

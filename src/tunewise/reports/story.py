@@ -77,30 +77,50 @@ def lead(comparison: Comparison, recommendation: Recommendation | None) -> Say:
             "What was missing is said below. Nothing is recommended, rather than guessed.",
             "缺少什么见下文。宁可不推荐，也不猜测。",
         )
-    if recommendation.support < 0.8 or tie:
+    if tied(recommendation):
         names = listing(tie) if tie else Say("the others", "其他方案")
         return Say(
             f"It is a tie with {names.en}: they would do as well. {recommendation.choice} is the one to start with.",
             f"它与 {names.zh} 打成平局，选谁都可以；建议先用 {recommendation.choice}。",
         )
-    best = comparison.standings[0].approach.name
-    if best == recommendation.choice:
+    return _apart(comparison, recommendation, recommendation.choice)
+
+
+def _apart(comparison: Comparison, recommendation: Recommendation, choice: str) -> Say:
+    """How the choice stands to the others by the deciding measure; level is not higher."""
+    n = len(comparison.questions)
+    means = {s.approach.name: s.metrics[comparison.metric].mean for s in comparison.standings
+             if comparison.metric in s.metrics}
+    mine, best = means.get(choice), max(means, key=lambda name: means[name], default=None)
+    if mine is None or best is None:
+        return Say(f"Of {len(comparison.standings)} on {n} questions.", f"{n} 题，{len(comparison.standings)} 个方案。")
+    level = [name for name, mean in means.items() if mean == mine and name != choice]
+    level = [name for name in level if name not in recommendation.rejected] or level
+    if means[best] > mine:
+        if best in recommendation.rejected:
+            return Say(f"{best} scored higher, but it does not meet your needs.",
+                       f"{best} 得分更高，但不满足您的需求。")
+        return Say(f"{best} scored higher, but not by enough to outweigh the rest of your needs.",
+                   f"{best} 得分更高，但优势不足以压过您的其他需求。")
+    if level:
+        names, out = listing(level), level[0] in recommendation.rejected
         return Say(
-            f"It has the highest {comparison.metric} of {len(comparison.standings)} on {n} questions.",
-            f"在 {n} 题上，{len(comparison.standings)} 个方案中质量最高。",
-        )
-    if best in recommendation.rejected:
-        return Say(f"{best} scored higher, but it does not meet your needs.", f"{best} 得分更高，但不满足您的需求。")
-    return Say(
-        f"{best} scored higher, but not by enough to outweigh the rest of your needs.",
-        f"{best} 得分更高，但优势不足以压过您的其他需求。",
-    )
+            f"{names.en} scored the same on {n} questions, " + ("but did not pass your gates." if out else
+                                                               "but cost more or have more to look after."),
+            f"{names.zh} 在 {n} 题上得分相同，" + ("但未通过您的门槛。" if out else "但成本更高或更难维护。"))
+    return Say(f"It has the highest {comparison.metric} of {len(comparison.standings)} on {n} questions.",
+               f"在 {n} 题上，{len(comparison.standings)} 个方案中质量最高。")
 
 
 def sure(recommendation: Recommendation) -> Say:
     """How sure, in words and percent."""
-    word, share = sureness(recommendation.support), percent(recommendation.support)
+    word, share = sureness(recommendation.support, tie=tied(recommendation)), percent(recommendation.support)
     return Say(f"{word.en}: chosen in {share} of the resamples", f"{word.zh}：在 {share} 的重抽样中被选中")
+
+
+def tied(recommendation: Recommendation) -> bool:
+    """Whether the choice is a tie: with approaches that are named, or for want of support."""
+    return recommendation.support < 0.8 or any(name != recommendation.choice for name in recommendation.tie)
 
 
 def cost_span(needs: Needs | None) -> Say:
@@ -145,12 +165,8 @@ def by_need(comparison: Comparison, recommendation: Recommendation | None) -> li
 
 
 def need_estimate(standing: Standing, need: str, metric: str) -> Estimate | None:
-    """The estimate of one need's stratum, however its name joins "need" and the value."""
-    for sign in ("=", ": ", ":", "/"):
-        stratum = standing.strata.get(f"need{sign}{need}")
-        if stratum and metric in stratum:
-            return stratum[metric]
-    return None
+    """The estimate of one need's stratum."""
+    return standing.strata.get(f"need={need}", {}).get(metric)
 
 
 def interval(estimate: Estimate) -> str:
@@ -192,14 +208,16 @@ def self_test(comparison: Comparison) -> Say:
     if null is None:
         return Say("No approach was run twice, so there is no self-test.", "没有方案重复运行，故无自检结果。")
     span = f"{signed(null.mean)} [{signed(null.low)}, {signed(null.high)}]"
+    # The other one's name only adds that it is the repetition.
+    name = min(null.a, null.b, key=len)
     if null.verdict == "not distinguishable":
         return Say(
-            f"Passed: {null.a} run twice differs by {span} points, not distinguishable, as it must be.",
-            f"通过：{null.a} 运行两次相差 {span} 分，无法区分，符合要求。",
+            f"Passed: {name} run twice differs by {span} points, not distinguishable, as it must be.",
+            f"通过：{name} 运行两次相差 {span} 分，无法区分，符合要求。",
         )
     return Say(
-        f"FAILED: {null.a} run twice came out as {null.verdict} ({span} points). Do not trust the verdicts below.",
-        f"未通过：{null.a} 运行两次竟判为{verdict_word(null.verdict).zh}（{span} 分）。请勿采信以下判定。",
+        f"FAILED: {name} run twice came out as {null.verdict} ({span} points). Do not trust the verdicts below.",
+        f"未通过：{name} 运行两次竟判为{verdict_word(null.verdict).zh}（{span} 分）。请勿采信以下判定。",
     )
 
 

@@ -12,7 +12,7 @@ from tunewise.nouns import Comparison, Difference, Estimate, Recommendation, Sta
 from tunewise.reports import story
 from tunewise.reports.columns import GROUPS, Column, columns
 from tunewise.reports.plots import Figure
-from tunewise.reports.words import NOTHING, Say, points, signed, stratum_words, usable, verdict_word
+from tunewise.reports.words import NOTHING, Say, points, signed, stratum_phrase, stratum_words, usable, verdict_word
 
 
 def both(say: Say) -> str:
@@ -56,7 +56,7 @@ def _difference_cell(difference: Difference, name: str) -> str:
     )
 
 
-def _cell(column: Column, standing: Standing, best: float | None, group_first: bool) -> str:
+def _cell(column: Column, standing: Standing, best: float | None, every: int) -> str:
     value, sort = column.of(standing), column.number(standing)
     if isinstance(value, Difference):
         body = _difference_cell(value, standing.approach.name)
@@ -68,72 +68,81 @@ def _cell(column: Column, standing: Standing, best: float | None, group_first: b
     if column.group == "verdict" and value is None:
         word = _NO_DIFFERENCE.get(column.key, Say("–", "–"))
         body = f'<span class="quiet">{both(word)}</span>'
-    top = (
-        best is not None
-        and sort is not None
-        and sort == best
-        and column.better is not None
-        and column.group != "verdict"
-    )
-    classes = " ".join(
-        filter(None, ["num" if column.group != "verdict" else "", "top" if top else "", "first" if group_first else "",
-                      "minor" if column.rank >= MINOR else ""])
-    )
+    told = column.group != "verdict"
+    top = told and best is not None and sort is not None and sort == best and column.better is not None
+    classes = " ".join(filter(None, ["num" if told else "", "top" if top else ""]))
     mark = f'<span class="sr">{both(Say("best of the column: ", "本列最佳："))}</span>' if top else ""
-    return f'<td class="{classes}" data-sort="{"" if sort is None else repr(sort)}">{mark}{body}</td>'
+    over = (
+        f' title="n {value.n}"' if isinstance(value, Estimate) and value.n != every and usable(value.mean) else ""
+    )
+    return f'<td class="{classes}"{over} data-sort="{"" if sort is None else repr(sort)}">{mark}{body}</td>'
 
 
-MINOR = 13
-"""Rank from which on a column is left out on paper, which has no scrolling."""
+def _head(column: Column, comparison: Comparison) -> str:
+    """A header that sorts, with what it means and over how many questions, where that is not all of them."""
+    way = {True: Say(" More is better.", "越高越好。"), False: Say(" Less is better.", "越低越好。")}
+    more = way.get(column.better, Say("", "")) if column.group != "verdict" else Say("", "")
+    counts = column.counts(comparison)
+    over = f"n {counts[0]}" if len(set(counts)) == 1 else f"n {counts[0]}–{counts[-1]}" if counts else ""
+    said = Say(f" {over}: questions it applies to.", f" {over}：适用的题数。") if over else Say("", "")
+    tip = Say(column.explain.en + more.en + said.en, column.explain.zh + more.zh + said.zh)
+    key, cls = escape(column.key), "" if column.group == "verdict" else ' class="num"'
+    return (
+        f'<th scope="col"{cls} aria-sort="none"><button type="button" aria-describedby="tip-{key}">{both(column.label)}'
+        f'</button>{f"<small>{over}</small>" if over else ""}'
+        f'<span class="tip" id="tip-{key}" hidden>{both(tip)}</span></th>'
+    )
 
 
-def approaches_table(comparison: Comparison, recommendation: Recommendation | None) -> str:
-    """The table of every approach with every measure: sortable columns, explanations at the headers."""
-    shown = columns(comparison, recommendation)
+def _table(
+    shown: list[Column], comparison: Comparison, recommendation: Recommendation | None, caption: Say, cls: str
+) -> str:
     choice = recommendation.choice if recommendation else None
     rejected = dict(story.rejected(recommendation))
-    firsts = {next(group).key for _, group in groupby(shown, key=lambda c: c.group)}
-    groups = "".join(
-        f'<th scope="colgroup" class="first" colspan="{len(list(group))}">{both(GROUPS[key])}</th>'
-        for key, group in groupby(shown, key=lambda c: c.group)
-    )
     first = Say("Approach", "方案")
     heads = [f'<th scope="col" class="who" aria-sort="none"><button type="button">{both(first)}</button></th>']
-    for c in shown:
-        way = (
-            {True: Say(" More is better.", "越高越好。"), False: Say(" Less is better.", "越低越好。")}.get(
-                c.better, Say("", "")
-            )
-            if c.group != "verdict"
-            else Say("", "")
-        )
-        tip = Say(c.explain.en + way.en, c.explain.zh + way.zh)
-        classes = " ".join(filter(None, ["first" if c.key in firsts else "", "minor" if c.rank >= MINOR else ""]))
-        heads.append(
-            f'<th scope="col" class="{classes}" aria-sort="none">'
-            f'<button type="button" aria-describedby="tip-{escape(c.key)}">'
-            f'{both(c.label)}</button><span class="tip" id="tip-{escape(c.key)}" hidden>{both(tip)}</span></th>'
-        )
+    heads += [_head(column, comparison) for column in shown]
     body = []
     for i, s in enumerate(comparison.standings):
         gate = rejected.get(s.approach.name)
-        why = f'<small class="gate">{both(Say("excluded: ", "已排除："))}{both(gate)}</small>' if gate else ""
-        cells = [f'<th scope="row" class="who" data-sort="{escape(s.approach.name)}">{name_of(s, i, choice)}{why}</th>']
+        name = name_of(s, i, choice if cls == "main" else None)
+        if gate and cls == "main":
+            name += f'<small class="gate">{both(Say("excluded: ", "已排除："))}{both(gate)}</small>'
+        cells = [f'<th scope="row" class="who" data-sort="{escape(s.approach.name)}">{name}</th>']
         for c in shown:
             numbers = [n for other in comparison.standings if (n := c.number(other)) is not None]
             best = (max if c.better else min)(numbers) if numbers and len(set(numbers)) > 1 else None
-            cells.append(_cell(c, s, best, c.key in firsts))
+            cells.append(_cell(c, s, best, len(comparison.questions)))
         classes = " ".join(filter(None, ["chosen" if s.approach.name == choice else "", "out" if gate else ""]))
         body.append(f'<tr class="{classes}">{"".join(cells)}</tr>')
+    return (
+        f'<table class="approaches sortable {cls}"><caption>{both(caption)}</caption>'
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def approaches_table(comparison: Comparison, recommendation: Recommendation | None) -> str:
+    """The table of what a choice is made by, and folded under it a table for each group of finer measures."""
+    shown = columns(comparison, recommendation)
     caption = Say(
         "All approaches on the same questions; scores of 100, with 95 % intervals.",
         "所有方案，同样的题目；百分制，附 95 % 区间。",
     )
-    return (
-        f'<table class="approaches sortable"><caption>{both(caption)}</caption>'
-        f'<thead><tr class="groups"><td class="who"></td>{groups}</tr>'
-        f"<tr>{''.join(heads)}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    )
+    first = _table([c for c in shown if c.main], comparison, recommendation, caption, "main")
+    finer = [c for c in shown if not c.main]
+    tables = [
+        _region(_table([c for c in finer if c.group == key], comparison, recommendation, label, "finer"), label)
+        for key, label in GROUPS.items() if any(c.group == key for c in finer)
+    ]
+    more = Say(f"{len(finer)} finer measures", f"其余 {len(finer)} 项指标")
+    folded = f'<details class="finer"><summary>{both(more)}</summary><div>{"".join(tables)}</div></details>'
+    return _region(first, caption, "wide") + (folded if finer else "")
+
+
+def _region(table: str, label: Say, cls: str = "") -> str:
+    """A table that scrolls by itself where it is too wide, also by keyboard."""
+    return (f'<div class="scroll {cls}" role="region" tabindex="0" aria-label="{escape(label.en)}" '
+            f'data-aria-label-en="{escape(label.en)}" data-aria-label-zh="{escape(label.zh)}">{table}</div>')
 
 
 def definitions(comparison: Comparison, recommendation: Recommendation | None) -> str:
@@ -141,6 +150,10 @@ def definitions(comparison: Comparison, recommendation: Recommendation | None) -
     return "".join(
         f"<div><dt>{both(c.label)}</dt><dd>{both(c.explain)}</dd></div>" for c in columns(comparison, recommendation)
     )
+
+
+ENOUGH = 10
+"""So many questions a group needs before a sentence is made of it."""
 
 
 def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figure | None:
@@ -173,7 +186,8 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
             if not known:
                 continue
             top, bottom = max(known, key=lambda k: k[0]), min(known, key=lambda k: k[0])
-            if widest is None or top[0] - bottom[0] > widest[0]:
+            # Of a handful of questions nobody should read a difference.
+            if known[0][2].n >= ENOUGH and (widest is None or top[0] - bottom[0] > widest[0]):
                 widest = (top[0] - bottom[0], name, top, bottom)
             cells = []
             for estimate in found:
@@ -191,26 +205,19 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
                 f'<td class="count">{known[0][2].n}</td>{"".join(cells)}</tr>'
             )
         bodies.append(f"<tbody>{''.join(lines)}</tbody>")
-    takeaway = Say("No stratum was measured.", "没有分层数据。")
-    if widest is not None:
-        where = stratum_words(widest[1])
-        takeaway = Say(
-            f"The approaches differ most on {where[0].en} “{where[1].en}”: "
-            f"{widest[2][1]} {100 * widest[2][0]:.0f}, {widest[3][1]} {100 * widest[3][0]:.0f}.",
-            f"差距最大的是{where[0].zh}“{where[1].zh}”："
-            f"{widest[2][1]} {100 * widest[2][0]:.0f}，{widest[3][1]} {100 * widest[3][0]:.0f}。",
-        )
+    takeaway = _widest(widest)
     mine = story.standing_of(comparison, choice)
     lows = (
-        sorted((of[metric].mean, name) for name, of in mine.strata.items() if metric in of and usable(of[metric].mean))
+        sorted((of[metric].mean, name) for name, of in mine.strata.items()
+               if name in names and metric in of and usable(of[metric].mean) and of[metric].n >= ENOUGH)
         if mine
         else []
     )
-    if lows:
-        weak = stratum_words(lows[0][1])
+    if lows and lows[0][0] < lows[-1][0]:
+        weak = stratum_phrase(lows[0][1])
         takeaway = Say(
-            f"{takeaway.en} {choice} is weakest on {weak[0].en} “{weak[1].en}” ({100 * lows[0][0]:.0f}).",
-            f"{takeaway.zh}{choice} 最弱之处是{weak[0].zh}“{weak[1].zh}”（{100 * lows[0][0]:.0f}）。",
+            f"{takeaway.en} {choice} is weakest on {weak.en} ({100 * lows[0][0]:.0f}).",
+            f"{takeaway.zh}{choice} 最弱之处：{weak.zh}（{100 * lows[0][0]:.0f}）。",
         )
     what = Say(
         "Quality of 100; darker is higher, the best of a row is underlined. n: questions. Small groups are rough.",
@@ -226,10 +233,25 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
     return Figure("strata", takeaway, what, body, wide=True)
 
 
+def _widest(widest: tuple[float, str, tuple, tuple] | None) -> Say:
+    """Where the approaches lie furthest apart; level is not apart."""
+    if widest is None:
+        return Say("Every group is too small to say where the approaches differ.", "各组题数太少，看不出差距在哪里。")
+    if widest[0] <= 0:
+        return Say("The approaches are level on every stratum.", "各方案在每个分层上得分相同。")
+    where = stratum_phrase(widest[1])
+    return Say(
+        f"The approaches differ most on {where.en}: "
+        f"{widest[2][1]} {100 * widest[2][0]:.0f}, {widest[3][1]} {100 * widest[3][0]:.0f}.",
+        f"差距最大之处：{where.zh}，"
+        f"{widest[2][1]} {100 * widest[2][0]:.0f}，{widest[3][1]} {100 * widest[3][0]:.0f}。",
+    )
+
+
+_ORDER = ("need", "documents", "language", "answerable", "evidence", "table", "without-documents", "kind")
+
+
 def _order(stratum: str) -> int:
-    """Needs first, then documents, language, kind, and what the user named."""
-    for position, start in enumerate(("need", "doc", "seen", "lang", "answerable", "evidence", "table", "without",
-        "kind")):
-        if stratum.startswith(start):
-            return position
-    return 9
+    """Needs first, then documents, language, what can be answered from where, and the user's own kinds."""
+    what = stratum.partition("=")[0]
+    return _ORDER.index(what) if what in _ORDER else len(_ORDER)

@@ -10,6 +10,7 @@ from html import escape
 
 from tunewise.nouns import Bill, Comparison, Needs, Recommendation
 from tunewise.reports import decision, story, svg
+from tunewise.reports.bills import unknown
 from tunewise.reports.plots import Figure
 from tunewise.reports.tables import both
 from tunewise.reports.words import Say, listing, rough, tick, usable
@@ -122,30 +123,58 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
             svg.mark(0, x(volume), y(max(at(c, volume), least / 1.3)), 7, "even"),
             svg.text(x(volume), y(max(at(c, volume), least / 1.3)) + 22, tick(rough(volume)), "tick", "middle"),
         ]
-    among = (
-        Say(" of the approaches that are good enough", "（在足够好的方案中）")
-        if len(allowed) < len(lines)
-        else Say("", "")
-    )
-    if len(path) == 1:
-        takeaway = Say(
-            f"{path[0][1].name} is the cheapest{among.en} at any volume "
-            f"from {tick(low)} to {tick(high)} answers a month.",
-            f"每月 {tick(low)} 至 {tick(high)} 次作答之间，{path[0][1].name} 始终最便宜{among.zh}。",
-        )
-    else:
-        after_en = "; ".join(f"from about {tick(rough(v))} a month, {c.name}" for v, c in path[1:])
-        after_zh = "；".join(f"每月约 {tick(rough(v))} 次起为 {c.name}" for v, c in path[1:])
-        takeaway = Say(
-            f"{path[0][1].name} is the cheapest{among.en} at low volume; {after_en}.",
-            f"低用量时 {path[0][1].name} 最便宜{among.zh}；{after_zh}。",
-        )
+    takeaway = _cheapest(path, allowed, lines, low, high)
     what = Say(
         "Set-up, updates and answers, in the currency of your prices. Pale: excluded, or worse than the best. "
         "Rings: break-even.",
         "构建、更新与作答合计，货币同价格表。浅色：被排除或差于最佳。圆圈：盈亏平衡点。",
     )
     return Figure("volume", takeaway, what, svg.svg(w, h, takeaway, body))
+
+
+def _cheapest(path: list[tuple[float, Bill]], allowed: list[Bill], lines: list[Bill], low: float, high: float) -> Say:
+    """Who is cheapest at which volume; of one that is alone nothing of the kind can be said."""
+    first = path[0][1]
+    if len(allowed) == 1 < len(lines):
+        under = [line.name for line in lines if line is not first and at(line, high) < at(first, high)]
+        verb = "cost" if len(under) > 1 else "costs"
+        more = (
+            Say(f" {listing(under).en} {verb} less at high volume, but not for as good answers.",
+                f"高用量时 {listing(under).zh} 成本更低，但答得不如它。")
+            if under else Say("", "")
+        )
+        return Say(f"Only {first.name} is good enough.{more.en}", f"只有 {first.name} 足够好。{more.zh}")
+    if len(lines) == 1:
+        return Say(f"What {first.name} costs at each volume.", f"{first.name} 在各用量下的成本。")
+    among = (
+        Say(" of the approaches that are good enough", "（在足够好的方案中）")
+        if len(allowed) < len(lines)
+        else Say("", "")
+    )
+    if len(path) == 1:
+        level = [c.name for c in allowed if c is not first and (c.fixed, c.rate) == (first.fixed, first.rate)]
+        if level:
+            return Say(f"{first.name} and {listing(level).en} cost the same{among.en}, and nothing costs less.",
+                       f"{first.name} 与 {listing(level).zh} 成本相同{among.zh}，且没有更便宜的。")
+        return Say(
+            f"{first.name} is the cheapest{among.en} at any volume from {tick(low)} to {tick(high)} answers a month.",
+            f"每月 {tick(low)} 至 {tick(high)} 次作答之间，{first.name} 始终最便宜{among.zh}。",
+        )
+    after_en = "; ".join(f"from about {tick(rough(v))} a month, {c.name}" for v, c in path[1:])
+    after_zh = "；".join(f"每月约 {tick(rough(v))} 次起为 {c.name}" for v, c in path[1:])
+    return Say(f"{first.name} is the cheapest{among.en} at low volume; {after_en}.",
+               f"低用量时 {first.name} 最便宜{among.zh}；{after_zh}。")
+
+
+def _against(line: Bill, recommendation: Recommendation, turn: dict[str, Say]) -> Say:
+    """How an approach's cost stands to the choice's; nothing where there is no choice to stand against."""
+    if line.name == recommendation.choice:
+        return Say("recommended", "推荐")
+    if line.name in recommendation.rejected:
+        return Say("excluded by your needs", "因需求被排除")
+    if unknown(line):
+        return Say("its cost is not known", "成本未知")
+    return turn.get(line.name, Say("–", "–"))
 
 
 def cost_table(recommendation: Recommendation | None) -> Figure | None:
@@ -160,18 +189,23 @@ def cost_table(recommendation: Recommendation | None) -> Figure | None:
         cells = "".join(f"<td>{escape(decision.cost_at(recommendation, line.name, volume))}</td>"
                         for volume in recommendation.volumes)
         chosen = line.name == recommendation.choice
-        said = turn.get(line.name, Say("recommended", "推荐") if chosen else Say("excluded", "已排除"))
+        said = _against(line, recommendation, turn)
         rows.append(f'<tr{" class=chosen" if chosen else ""}><th scope="row"><bdi>{escape(line.name)}</bdi></th>{cells}'
                     f'<td class="turn">{both(said)}</td></tr>')
     first, last = Say("Answers a month", "每月作答数"), Say("Than the recommended one", "与推荐方案相比")
+    if recommendation.choice is None:
+        last = Say("", "")
     never = [one.other for one in recommendation.break_even if one.volume is None]
     cheap = [one.other for one in recommendation.break_even if one.volume is not None]
     takeaway = Say("What each costs, at a tenth of your volume, at yours, and at ten times as much.",
                    "各方案在十分之一、当前及十倍用量时的成本。")
-    if recommendation.choice:
-        takeaway = Say(
-            f"Cheaper than {recommendation.choice} at some volume: {listing(cheap).en}; never: {listing(never).en}.",
-            f"在某些用量下比 {recommendation.choice} 便宜：{listing(cheap).zh}；从不：{listing(never).zh}。")
+    if recommendation.choice and recommendation.break_even:
+        name, some = recommendation.choice, listing(cheap)
+        takeaway = Say(f"Nothing else is cheaper than {name} at any volume.", f"任何用量下都没有比 {name} 更便宜的。")
+        if cheap:
+            no = Say(f"; never: {listing(never).en}", f"；从不：{listing(never).zh}") if never else Say("", "")
+            takeaway = Say(f"Cheaper than {name} at some volume: {some.en}{no.en}.",
+                           f"在某些用量下比 {name} 便宜：{some.zh}{no.zh}。")
     what = Say("Total cost over the months, at three volumes; the volume at which it turns.", "三种用量下的总成本，"
         "及转折点。")
     body = (f'<div class="scroll" role="region" tabindex="0" aria-label="{first.en}" data-aria-label-en="{first.en}" '

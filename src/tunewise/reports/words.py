@@ -38,7 +38,6 @@ STRATA: dict[str, Say] = {
     "kind": Say("kind", "题型"),
     "language": Say("language", "语言"),
     "documents": Say("documents", "文档"),
-    "seen": Say("seen in training", "训练见过"),
     "answerable": Say("answerable", "可回答"),
     "evidence": Say("evidence in", "依据来自"),
     "table": Say("evidence in a table", "依据在表格中"),
@@ -49,11 +48,7 @@ VALUES: dict[str, Say] = {
     "en": Say("English", "英文"),
     "zh": Say("Chinese", "中文"),
     "seen": Say("documents that training touched", "训练涉及的文档"),
-    "touched": Say("documents that training touched", "训练涉及的文档"),
     "untouched": Say("documents that training never touched", "训练未涉及的文档"),
-    "unseen": Say("documents that training never touched", "训练未涉及的文档"),
-    "answerable": Say("answerable", "可回答"),
-    "unanswerable": Say("unanswerable", "不可回答"),
     "fact": Say("fact", "事实题"),
     "one": Say("one document", "一份文档"),
     "several": Say("two or more documents", "两份或更多文档"),
@@ -62,15 +57,14 @@ VALUES: dict[str, Say] = {
 }
 
 
-def sureness(support: float) -> Say:
-    """How sure a choice is, in words: the steps are 95, 80 and 50 % of the resamples."""
-    if support >= 0.95:
-        return Say("very sure", "非常确定")
-    if support >= 0.8:
-        return Say("fairly sure", "比较确定")
-    if support >= 0.5:
+def sureness(support: float, *, tie: bool = False) -> Say:
+    """How sure a choice is, in words: the steps are 95, 80 and 50 % of the resamples, and a tie is never sure, however
+    often the rule chooses the same of those that are tied."""
+    if support < 0.5:
+        return Say("not sure", "不确定")
+    if tie or support < 0.8:
         return Say("leaning, but a tie", "略有倾向，实为平局")
-    return Say("not sure", "不确定")
+    return Say("very sure", "非常确定") if support >= 0.95 else Say("fairly sure", "比较确定")
 
 
 def verdict_word(verdict: str) -> Say:
@@ -79,12 +73,31 @@ def verdict_word(verdict: str) -> Say:
 
 
 def stratum_words(stratum: str) -> tuple[Say, Say]:
-    """A stratum name ("need=facts", "kind: table", "language/zh") as (what it splits by, its value)."""
-    for sign in ("=", ":", "/"):
-        if sign in stratum:
-            what, value = (part.strip() for part in stratum.split(sign, 1))
-            return STRATA.get(what, Say(what, what)), VALUES.get(value, Say(value, value))
-    return Say("other", "其他"), VALUES.get(stratum, Say(stratum, stratum))
+    """The name of a stratum, "what=value", as (what it splits by, its value); what the user named stays as it is."""
+    what, _, value = stratum.partition("=")
+    return STRATA.get(what, Say(what, what)), VALUES.get(value, Say(value, value))
+
+
+_PHRASES: dict[str, Say] = {
+    "answerable=yes": Say("what can be answered", "可回答的题"),
+    "answerable=no": Say("what cannot be answered", "不可回答的题"),
+    "documents=seen": Say("documents that training touched", "训练涉及的文档"),
+    "documents=untouched": Say("documents that training never touched", "训练未涉及的文档"),
+    "evidence=one": Say("evidence in one document", "依据在一份文档中"),
+    "evidence=several": Say("evidence in two or more documents", "依据在多份文档中"),
+    "table=yes": Say("evidence in a table", "依据在表格中"),
+    "table=no": Say("evidence outside of tables", "依据不在表格中"),
+    "without-documents=yes": Say("what the bare model knows", "裸模型已知的题"),
+    "without-documents=no": Say("what the bare model does not know", "裸模型不知的题"),
+}
+
+
+def stratum_phrase(stratum: str) -> Say:
+    """A stratum in a sentence: its own phrase, or what it splits by with its value in quotes."""
+    if stratum in _PHRASES:
+        return _PHRASES[stratum]
+    what, value = stratum_words(stratum)
+    return Say(f"{what.en} “{value.en}”", f"{what.zh}“{value.zh}”")
 
 
 def listing(names: list[str] | tuple[str, ...], *, most: int = 4) -> Say:
@@ -109,7 +122,7 @@ def usable(value: object) -> bool:
 
 def points(value: float) -> str:
     """A share as points of 100 with one decimal: 0.6321 is "63.2"."""
-    return f"{100 * value:.1f}" if usable(value) else NOTHING
+    return f"{100 * value:.1f}".replace("-", "−") if usable(value) else NOTHING
 
 
 def percent(value: float) -> str:
