@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 import unicodedata
 from contextlib import closing
@@ -12,7 +14,10 @@ import pytest
 
 from sample_server import make_project, served, wait
 from tunewise import store
+from tunewise.catalog import Catalog
+from tunewise.cli.app import run
 from tunewise.errors import DataMistake
+from tunewise.jobs import erase as erase_job
 from tunewise.jobs.erase import erase
 from tunewise.jobs.files import files_of
 from tunewise.jobs.ingest import ingest, ingest_project, open_catalog
@@ -73,6 +78,69 @@ def test_nothing_that_shows_its_passages_stays_beside_the_index(project: Project
     assert not (home / "freshness-x1").exists()
     left = [path.parent.parent.name for path in (home / "adapters").glob("*/checkpoints/pairs.json")]
     assert left == ["dpo-2"] and holding(project) == []
+
+
+def kept_traces(project: Project) -> None:
+    """A run, a conversation and an adapter that rest on the document."""
+    home = store.project_folder(project.root)
+    rows = {"chunks": [{"document": ONE, "text": CANARY}], "answer": {"citations": []}, "question": "q",
+            "fingerprint": "f"}
+    append_jsonl(home / "runs" / "rag" / "rows.jsonl", rows)
+    write_json(home / "adapters" / "sft" / "tunewise.json", {"documents": [ONE]})
+    with closing(open_state(project)) as state:
+        reply = {"answer": {"hits": [{"chunk": {"document": ONE}}]}, "content": f"The {CANARY} stands here."}
+        state.remember(Principal("eve"), None, "Where is it?", reply)
+
+
+def test_what_an_ingest_removed_can_still_be_erased(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept_traces(project)
+    (project.documents / TWO).unlink()
+    assert ingest_project(project).removed == 1
+    assert {path.name for path in holding(project)} >= {"rows.jsonl"}
+    monkeypatch.chdir(project.root)
+    assert run(["erase", ONE, "--yes", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["runs"], told["adapters"], told["conversations"]) == (["rag"], ["sft"], 1)
+    assert holding(project) == []
+    # The adapter names it still, and so does an answer to whoever asks again.
+    assert run(["erase", ONE, "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["adapters"] == ["sft"]
+    shutil.rmtree(store.project_folder(project.root) / "adapters")
+    write_text(store.project_folder(project.root) / "jobs/j/report.html", "another page")
+    assert run(["erase", ONE, "--yes"]) == 2
+    assert "nothing that is kept names" in capsys.readouterr().err
+    assert (store.project_folder(project.root) / "jobs/j/report.html").is_file()
+
+
+@pytest.mark.parametrize("point", ["purge", "forget", "remove", "build", "leave"])
+def test_an_erasure_that_was_cut_short_is_run_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    class Cut(BaseException):
+        pass
+
+    def cut(*_: object, **__: object) -> None:
+        raise Cut
+
+    kept_traces(project)
+    (project.documents / TWO).unlink()
+    with closing(open_state(project)) as state, monkeypatch.context() as patch:
+        owner = {"remove": Catalog, "forget": state}.get(point, erase_job)
+        real = getattr(owner, point)
+        # Once before it is done, once after it was.
+        patch.setattr(owner, point, cut)
+        with pytest.raises(Cut):
+            erase(project, ONE, forget=state.forget)
+        patch.setattr(owner, point, lambda *some, **more: (real(*some, **more), cut()))
+        with pytest.raises(Cut):
+            erase(project, ONE, forget=state.forget)
+        patch.undo()
+        assert erase(project, ONE, forget=state.forget).adapters == ("sft",)
+    assert holding(project) == []
+    with open_catalog(project.root) as catalog:
+        assert all(catalog.is_whole(one.id) for one in catalog.generations())
 
 
 def test_two_files_of_one_name_are_one_document_and_the_other_is_named(project: Project) -> None:

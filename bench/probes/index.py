@@ -27,7 +27,7 @@ from tunewise.machine import machine, versions
 PROBES: dict[str, tuple[Callable[[int, Path], Outcome], int]] = {
     "CR1": (cr1, 500), "CR2": (cr2, 1500), "CR3": (cr3, 3000), "CR6": (cr6, 200),
     "CC1": (cc1, 1000), "CC2": (cc2, 300), "CC3": (cc3, 1000), "CC4": (cc4, 50), "DF1-2": (df, 20), "CO1": (co1, 1000),
-    "AC2-3": (ac2, 5000), "AC6": (ac6, 400), "AC11": (ac11, 1000), "AC12": (ac12, 50), "RP3": (rp3, 500),
+    "AC2-3": (ac2, 5000), "AC6": (ac6, 400), "AC11": (ac11, 1000), "AC12": (ac12, 52), "RP3": (rp3, 500),
 }
 
 

@@ -6,6 +6,8 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,16 @@ from index_tools import Outcome, bring, fill, fork, piece
 from tunewise.catalog import Catalog
 from tunewise.embeddings import HashEmbedder
 from tunewise.index import Index, access, build
+from tunewise.jobs import erase as erase_job
 from tunewise.jobs.ask import ask
 from tunewise.jobs.check import check
 from tunewise.jobs.erase import erase
 from tunewise.jobs.ingest import ingest
 from tunewise.jobs.search import generations, search, switch
 from tunewise.project import load_project
-from tunewise.store import project_folder
+from tunewise.server import open_state
+from tunewise.server.principals import Principal
+from tunewise.store import append_jsonl, project_folder, write_json
 
 _FILTER = re.compile(r"array_has_any\(access, \['\*'(, '[0-9a-f]{32}')*\]\)")
 """All that a reader's filter can be, whatever their groups are named."""
@@ -193,33 +198,85 @@ def _ac11(n: int, place: Path) -> Outcome:
 
 
 def ac12(n: int, place: Path) -> Outcome:
-    """An erased document, searched for byte by byte in every file of the project's folder: none has it."""
+    """An erased document, searched for byte by byte in every file of the project's folder: none has it.
+
+    Erased at once, after an ingest that removed it, after an ingest that was cut short, and after erasures that were
+    cut short before and after each of their steps.
+    """
     return fork(lambda: _ac12(n, place))
+
+
+class _Cut(BaseException):
+    """What a kill is to the process that it happens to, as far as files and databases can tell."""
+
+
+_STEPS = ("purge", "forget", "remove", "build", "leave")
+_ORDERS = ("at once", "after an ingest", "after an ingest that was cut short",
+           *(f"{when} {step}" for step in _STEPS for when in ("before", "after")))
 
 
 def _ac12(n: int, place: Path) -> Outcome:
     failures, files = [], 0
     root = place / "ac12"
+    home = project_folder(root)
     fill(root / "documents", dict.fromkeys(range(20), 0))
     (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n')
+    project = load_project(root, environ={})
     for trial in range(n):
+        order = _ORDERS[trial % len(_ORDERS)]
         # Each word is a canary of its own: full text keeps words, not sentences.
         canary = f"Zq{trial:04}canaryxj"
         path = root / "documents" / f"erase{trial}.md"
         path.write_text(f"# Secret {trial}\n\nThe {canary} sings at night in {canary} street.\n")
         bring(root)
-        project = load_project(root, environ={})
         if search(project, canary)[0].chunk.document != path.name:
             failures.append(f"{path.name} was not found before")
-        path.unlink()
-        erase(project, path.name)
+        with closing(open_state(project)) as state:
+            _leave_traces(home, state, path.name, canary)
+            path.unlink()
+            if order == "after an ingest":
+                bring(root)
+            elif order != "at once":
+                when, step = ("after", "remove") if "ingest" in order else order.split()
+                owner = {"remove": Catalog, "forget": state}.get(step, erase_job)
+                with _cut(owner, step, after=when == "after"), suppress(_Cut):
+                    bring(root) if "ingest" in order else erase(project, path.name, forget=state.forget)
+            adapters = erase(project, path.name, forget=state.forget).adapters
+        if adapters != (f"sft-{path.stem}",):
+            failures.append(f"{order}: adapters that learned from {path.name}: {adapters}")
         needles = [canary.encode(), canary.lower().encode(), canary.encode("utf-16-le")]
-        for file in project_folder(root).rglob("*"):
+        for file in home.rglob("*"):
             if file.is_file():
                 files += 1
                 data = file.read_bytes()
                 if any(needle in data for needle in needles):
-                    failures.append(f"{canary} in {file.relative_to(root)}")
+                    failures.append(f"{order}: {canary} in {file.relative_to(root)}")
         if check(project).faults:
-            failures.append(f"{path.name}: {check(project).faults}")
-    return {"n": n, "files_searched": files, "failures": failures}
+            failures.append(f"{order}: {path.name}: {check(project).faults}")
+    return {"n": n, "orders": len(_ORDERS), "files_searched": files, "failures": failures}
+
+
+def _leave_traces(home: Path, state: Any, document: str, canary: str) -> None:
+    """What asking, comparing and training leave of a document."""
+    rows = {"chunks": [{"document": document, "text": canary}], "answer": {"citations": []}, "question": canary}
+    append_jsonl(home / "runs" / f"rag-{document}" / "rows.jsonl", rows)
+    write_json(home / "rating" / f"{document}.json", {"pairs": [{"documents": [document], "a": canary}]})
+    write_json(home / "adapters" / f"sft-{Path(document).stem}" / "tunewise.json", {"documents": [document]})
+    reply = {"answer": {"hits": [{"chunk": {"document": document}}]}, "content": canary}
+    state.remember(Principal("eve"), None, canary, reply)
+
+
+@contextmanager
+def _cut(owner: Any, step: str, *, after: bool) -> Iterator[None]:
+    real = getattr(owner, step)
+
+    def cut(*some: Any, **more: Any) -> None:
+        if after:
+            real(*some, **more)
+        raise _Cut
+
+    setattr(owner, step, cut)
+    try:
+        yield
+    finally:
+        setattr(owner, step, real)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def erase(
-    document: Annotated[str, typer.Argument(help="Its id, as `tunewise search` shows it.")],
+    document: Annotated[str, typer.Argument(help="Its id, as `tunewise documents list` shows it.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", envvar="TUNEWISE_YES", help="Do not ask.")] = False,
     database: Database = None,
@@ -31,25 +31,28 @@ def erase(
     """Erase a document from everything that is kept of it.
 
     Catalog, all generations of the index, runs, ratings and the server's conversations that showed its passages.
-    Its file must be gone already. Adapters that
+    Its file must be gone already; that an ingest has removed it from the index does no harm. Adapters that
     were trained on it are named: what they learned cannot be taken out.
     """
     from tunewise.jobs.erase import erase as job
 
     project = project_of()
     confirm(message("confirm_erase", document=document), yes=yes)
-    result = job(project, document)
-    if database or (project_folder(project.root) / "server.sqlite").is_file():
-        from tunewise.server import open_state
+    with ExitStack() as under:
+        more = {}
+        if database or (project_folder(project.root) / "server.sqlite").is_file():
+            from tunewise.server import open_state
 
-        with closing(open_state(project, database)) as state:
-            state.forget(document)
+            more = {"forget": under.enter_context(closing(open_state(project, database))).forget}
+        result = job(project, document, **more)
     if manners.json:
         out_json(result)
     else:
         out(message("erased", document=document, runs=len(result.runs)))
     for adapter in result.adapters:
         warn(message("learned_from", adapter=adapter, document=document))
+    for place in result.left:
+        warn(place)
     following("tunewise index check")
 
 
