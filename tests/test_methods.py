@@ -115,12 +115,12 @@ def test_merged_equals_unmerged(method, tiny, trained):
 
 
 def test_virtual_tokens_begin_as_text(tiny):
-    from tunewise.training.methods import INIT_TEXT, wear
+    from tunewise.training.methods import INIT_TEXTS, wear
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
     model.config._name_or_path = str(tiny)
-    start = tokenizer(INIT_TEXT)["input_ids"][:6]
+    start = tokenizer(INIT_TEXTS["passages", "en"])["input_ids"][:6]
     wanted = model.get_input_embeddings().weight[start].detach().clone()
     worn = wear(model, settings_of("prompt-tuning"), tokenizer=tokenizer)
     torch.testing.assert_close(worn.get_prompt(1)[0], wanted)

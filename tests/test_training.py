@@ -116,10 +116,10 @@ def test_adapters_are_checked_before_they_are_worn(tiny, tmp_path):
 def test_looks_that_a_killed_run_goes_over_again_are_no_loss_of_patience(tmp_path):
     from types import SimpleNamespace
 
-    from tunewise.store import write_json
+    from tunewise.training.checkpoints import keep_best
     from tunewise.training.loop import watch
 
-    write_json(tmp_path / "best.json", {"loss": 0.5, "step": 30})
+    keep_best(tmp_path, loss=0.5, step=30, save=lambda file: file.write_bytes(b"weights"))
     notes = []
     callback = watch(label="t", folder=tmp_path, patience=1, tokens_per_step=1.0, progress=lambda *_: None,
                      note=notes.append, whole=False)

@@ -3,6 +3,7 @@
     TunewiseError                 everything that we raise on purpose
     ├── UserMistake               the user can mend it: printed as `error:` and `tip:`, exit code 2
     │   ├── ConfigMistake         tunewise.toml, flags, environment
+    │   │   └── Diverged          a training whose loss is no number: its rate is too high
     │   ├── DataMistake           documents, question files, training rows
     │   ├── MissingExtra          an optional library is not installed
     │   └── ModelMistake          a model that does not exist, does not fit, or does not answer
@@ -37,6 +38,10 @@ class UserMistake(TunewiseError):
 
 class ConfigMistake(UserMistake):
     """tunewise.toml, flags or environment."""
+
+
+class Diverged(ConfigMistake):
+    """A training whose loss is no number any more: its rate is too high for the model and its rows."""
 
 
 class DataMistake(UserMistake):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunewise.errors import need
+from tunewise.machine import peak_memory
+from tunewise.models.gpu import gpu_peak
 
 FASTEST, SLOWEST = 0.75, 0.08
 """Shares of the matrix-product rate that training reached at best and at worst."""
@@ -21,12 +24,18 @@ FASTEST, SLOWEST = 0.75, 0.08
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a run computes. Tokens are those that pass through the layers; `kept` those that get logits."""
+    """What a run computes. Tokens are those that pass through the layers; `kept` those that get logits; `width` the
+    length of the row that a token stands in, as a mean over tokens."""
 
     rows: int
     tokens: int
     kept: int
-    longest: int
+    width: float
+
+
+def mean_width(lengths: Sequence[int]) -> float:
+    """The length of a token's row, as a mean over all tokens."""
+    return sum(length * length for length in lengths) / max(1, sum(lengths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,8 @@ def operations(config: Any, work: Work, *, trained: int, top: int, cached: bool,
 
     `cached`: the layers below run once instead of every epoch. `weights`: the layers' own weights get gradients.
     """
-    layer = 2.0 * layer_parameters(config) + 2.0 * config.hidden_size * work.longest
+    # Two products with the half of its row that a token sees.
+    layer = 2.0 * layer_parameters(config) + 2.0 * config.hidden_size * work.width
     below = (config.num_hidden_layers - top) * layer
     # Backward costs as much as forward for the activations, and again for weights that are trained themselves.
     above = top * layer * (3.0 if weights else 2.0) + (0.0 if weights else 6.0 * trained)
@@ -83,6 +93,44 @@ def operations(config: Any, work: Work, *, trained: int, top: int, cached: bool,
 def time_bounds(flops: float, rate: float) -> Bounds:
     """Seconds that so many operations take on a machine of that matrix rate."""
     return Bounds(flops / (rate * FASTEST), flops / (rate * SLOWEST) + 5.0)
+
+
+BATCH_TOKENS = 2400
+"""Padded tokens in one batch on a CPU (about 4 GB with the bundled model, and no faster beyond)."""
+MOST_BATCH_TOKENS = 65_536
+"""The same on a GPU, whatever memory it has: beyond it the kernels are busy anyway."""
+GPU_SHARE = 0.5
+"""The share of a GPU's free memory that one batch is planned into: activations are a guess, and validation follows."""
+
+
+def batch_tokens(config: Any, *, device: str, free: int, itemsize: int) -> int:
+    """Padded tokens that may be computed at once: measured on a CPU, on a GPU what half of its free memory holds."""
+    if device != "cuda":
+        return BATCH_TOKENS
+    layers, width, inner = config.num_hidden_layers, config.hidden_size, config.intermediate_size
+    token = 2.5 * _activations(layers, width, inner, itemsize) + 1.5 * _logits(config.vocab_size, itemsize)
+    return int(min(MOST_BATCH_TOKENS, max(BATCH_TOKENS, GPU_SHARE * free / token)))
+
+
+def widened(size: int, accumulation: int, *, longest: int, tokens: int) -> tuple[int, int]:
+    """A batch and its accumulation as a CPU takes them, with as many rows at once as `tokens` has room for.
+
+    A step keeps its rows, so that a run learns from the same ones wherever it runs, and whatever memory is free.
+    """
+    step = size * accumulation
+    fits = [one for one in range(size + 1, step + 1) if step % one == 0 and one * longest <= tokens]
+    return (max(fits), step // max(fits)) if fits and tokens > BATCH_TOKENS else (size, accumulation)
+
+
+def _activations(layers: int, width: int, inner: int, itemsize: int) -> int:
+    """Bytes of one token: inputs of norms and projections in the base's dtype, and float32 copies inside norms and
+    adapters."""
+    return layers * (itemsize * (8 * width + 4 * inner) + 4 * 4 * width)
+
+
+def _logits(words: int, itemsize: int) -> int:
+    """Bytes of one position: logits in the base's dtype, and in float32 with their gradients."""
+    return words * (itemsize + 3 * 4)
 
 
 def memory_bounds(
@@ -103,11 +151,15 @@ def memory_bounds(
     cache of frozen layers."""
     width, inner = config.hidden_size, config.intermediate_size
     layers = 1 if checkpointing else top
-    # Inputs of norms and projections in the base's dtype, and float32 copies inside norms and adapters.
-    activations = batch * layers * (itemsize * (8 * width + 4 * inner) + 4 * 4 * width)
-    logits = kept * config.vocab_size * (itemsize + 3 * 4)
+    activations = batch * _activations(layers, width, inner, itemsize)
+    logits = kept * _logits(config.vocab_size, itemsize)
     fixed = now + trained * 12 + (work.tokens * width * itemsize if cached else 0)
     return Bounds(fixed + 0.3 * activations + 0.3 * logits, fixed + 2.5 * activations + 1.5 * logits + 6e8)
+
+
+def held_memory(device: str) -> int:
+    """Bytes that this process has at its peak so far, where the model is: of its GPU's tensors, or of this machine."""
+    return gpu_peak() if device == "cuda" else peak_memory()
 
 
 def free_memory(device: str) -> int:
@@ -128,4 +180,6 @@ def width_of(model: str) -> int:
     from tunewise.models.local import resolve
     from tunewise.store import read_json
 
-    return int(read_json(resolve(model) / "config.json")["hidden_size"])
+    config = read_json(resolve(model) / "config.json")
+    # A model that also sees pictures has the config of its text part inside.
+    return int(config.get("text_config", config)["hidden_size"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunewise.errors import need
+from tunewise.training.shapes import layers_of
 
 MOST_BYTES = 3 << 30
 
@@ -29,23 +30,36 @@ class LowerLayers:
         class Passed(torch.nn.Module):  # type: ignore[misc, name-defined]
             """Stands where a layer was that has been computed already."""
 
+            def __init__(self, keep: Callable[[Any], Any] | None = None) -> None:
+                super().__init__()
+                self.keep = keep
+
             def forward(self, hidden_states: Any, *_: Any, **__: Any) -> Any:
+                if self.keep is not None:
+                    self.keep(hidden_states)
                 return hidden_states
 
         self._decoder = model.get_decoder()
-        self._kept = [self._decoder.layers[i] for i in range(count)]
+        self._layers = model.get_submodule(layers_of(model).name)
+        self._kept = [self._layers[i] for i in range(count)]
         self._passed = [Passed() for _ in range(count)]
+        self._came: list[Any] = []
+        above = len(self._layers) - count
+        self._upper = [Passed(self._came.append), *(Passed() for _ in range(above - 1))]
         self._torch = torch
 
     def _lower(self, batch: dict[str, Any]) -> Any:
-        """Hidden states after the frozen layers: the decoder runs with its upper layers and its norm left out."""
-        layers, norm, count = self._decoder.layers, self._decoder.norm, len(self._kept)
+        """Hidden states after the frozen layers: what comes to the first of the others, none of which is computed."""
+        layers, count = list(self._layers), len(self._kept)
         try:
-            self._decoder.layers, self._decoder.norm = layers[:count], self._torch.nn.Identity()
+            for i, passed in enumerate(self._upper):
+                self._layers[count + i] = passed
             taken = {k: v for k, v in batch.items() if k in ("input_ids", "attention_mask", "position_ids")}
-            return self._decoder(**taken, use_cache=False).last_hidden_state
+            self._decoder(**taken, use_cache=False)
+            return self._came.pop()
         finally:
-            self._decoder.layers, self._decoder.norm = layers, norm
+            for i in range(count, len(layers)):
+                self._layers[i] = layers[i]
 
     def compute(
         self,
@@ -81,12 +95,12 @@ class LowerLayers:
     def put_aside(self) -> None:
         """From here on the model takes hidden states (`inputs_embeds`) of the frozen layers."""
         for i, passed in enumerate(self._passed):
-            self._decoder.layers[i] = passed
+            self._layers[i] = passed
 
     def restore(self) -> None:
         """The whole model again."""
         for i, layer in enumerate(self._kept):
-            self._decoder.layers[i] = layer
+            self._layers[i] = layer
 
 
 def with_hidden(items: Sequence[dict[str, Any]], batch: dict[str, Any]) -> dict[str, Any]:

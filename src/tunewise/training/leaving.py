@@ -11,7 +11,7 @@ from typing import Any
 from tunewise.errors import need
 from tunewise.models.chains import WEIGHTS, check, manifest, weights_file
 from tunewise.models.local import identify, resolve
-from tunewise.store import disk_errors, fingerprint, read_json, sha256, write_json, write_text
+from tunewise.store import disk_errors, fingerprint, read_json, sha256, sync_file, sync_folder, write_json, write_text
 from tunewise.training.loop import Outcome, clear
 from tunewise.training.methods import METHODS
 from tunewise.training.opening import Forecast, Opened, Run, count_parameters, running_figures
@@ -91,6 +91,11 @@ def _save_weights(model: Any, run: Run, opened: Opened) -> None:
             model.save_pretrained(run.folder, path_initial_model_for_weight_conversion=str(run.begun))
         else:
             model.save_pretrained(run.folder)
+        # The checkpoints are cleared when the manifest stands: the weights are on the disk before.
+        for file in sorted(run.folder.glob("*.*")):
+            if file.is_file():
+                sync_file(file)
+        sync_folder(run.folder)
 
 
 def _write_manifest(run: Run, opened: Opened, rows: Sequence[Any], figures: Mapping[str, Any]) -> None:

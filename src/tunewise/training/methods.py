@@ -7,23 +7,45 @@ used one rate for all got wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import ConfigMistake, MissingExtra, ModelMistake, need
+from tunewise.sentences import prompt_language
+from tunewise.training.shapes import (
+    FEED_FORWARD,
+    KEYS_AND_VALUES,
+    layers_of,
+    pattern,
+    targets,
+    text_config,
+    top_layers,
+)
 
 if TYPE_CHECKING:
+    from tunewise.training.rows import TrainingRow
     from tunewise.training.settings import TrainingSettings
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The linear layers of a decoder block of the Llama kind; other architectures get PEFT's `all-linear`."""
-INIT_TEXT = (
-    "Read the passages and answer the question with a few words, then the number of the passage. "
-    "If the passages do not hold the answer, reply: Not in the documents."
-)
-"""What virtual tokens start as, unless `init_text` says otherwise: a plain instruction, which is never a bad prompt."""
+INIT_TEXTS = {
+    ("passages", "en"): "Read the passages and answer the question with a few words, then the number of the passage. "
+    "If the passages do not hold the answer, reply: Not in the documents.",
+    ("passages", "zh"): "阅读给出的段落，用几个词回答问题，然后写出段落的编号。"
+    "如果段落中没有答案，请回答：文档中没有。",
+    ("question", "en"): "Answer the question with a few words, in the form that the house uses.",
+    ("question", "zh"): "用几个词回答问题，按照规定的格式书写。",
+    ("text", "en"): "The following is a text from the documents of the house.",
+    ("text", "zh"): "以下是一段内部文档的正文。",
+}
+"""What virtual tokens start as: a plain instruction for what the rows show, in their language; never a bad prompt."""
+
+
+def init_text(recipe: str, rows: Sequence[TrainingRow]) -> str:
+    """The instruction that virtual tokens start as, for a recipe's rows, in the language of most of them."""
+    shown = {"sft": "question", "dap": "text"}.get(recipe, "passages")
+    chinese = sum(prompt_language(row.messages[-1][1] if row.messages else row.completion) == "zh" for row in rows)
+    return INIT_TEXTS[shown, "zh" if 2 * chinese > len(rows) else "en"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +66,21 @@ class Method:
     needs_gpu: bool = False
 
 
-def _targets(model: Any) -> list[str] | str:
-    found = [name for name in TARGETS if any(key.endswith("." + name) for key, _ in model.named_modules())]
-    return found or "all-linear"
-
-
 def _lora(settings: TrainingSettings, model: Any, **more: Any) -> Any:
     peft = need("peft", feature="training", extra="train")
-    targets = _targets(model)
+    own = dict(settings.peft)
     given: dict[str, Any] = {
         "r": settings.rank,
         "lora_alpha": settings.alpha,
         "lora_dropout": settings.dropout,
-        "target_modules": targets,
         "task_type": "CAUSAL_LM",
     }
-    if settings.layers < 1 and targets != "all-linear":
-        given |= {"layers_to_transform": top_layers(model, settings.layers), "layers_pattern": "layers"}
-    return peft.LoraConfig(**given | more | dict(settings.peft))
+    linear = layers_of(model).linear
+    reached = targets(model, linear, settings.layers) if linear else {"target_modules": "all-linear"}
+    if isinstance(own.get("target_modules"), str) or "layers_to_transform" in own:
+        # A pattern says itself which layers it reaches, and layers are chosen among names, not in a pattern.
+        reached = {"target_modules": list(linear) or "all-linear"}
+    return peft.LoraConfig(**given | reached | more | own)
 
 
 def _eva(settings: TrainingSettings, model: Any) -> Any:
@@ -72,18 +91,23 @@ def _eva(settings: TrainingSettings, model: Any) -> Any:
 
 def _ia3(settings: TrainingSettings, model: Any) -> Any:
     peft = need("peft", feature="training", extra="train")
-    targets = _targets(model)
-    if targets == "all-linear":
-        raise ModelMistake(f"ia3 does not know the layers of {model.config.model_type}", tip="use lora")
-    wanted = [name for name in ("k_proj", "v_proj", "down_proj") if name in targets]
-    pattern = wanted
-    if settings.layers < 1:
-        numbers = "|".join(map(str, top_layers(model, settings.layers)))
-        pattern = rf".*\.layers\.({numbers})\..*\.({'|'.join(wanted)})"  # type: ignore[assignment]
-    given = {"target_modules": pattern, "feedforward_modules": [n for n in wanted if n == "down_proj"]}
-    if settings.layers < 1:
-        given["feedforward_modules"] = rf".*\.layers\.({numbers})\..*\.down_proj"
-    return peft.IA3Config(task_type="CAUSAL_LM", **given | dict(settings.peft))
+    layers = layers_of(model)
+    scaled = next((names for names in KEYS_AND_VALUES if set(names) <= set(layers.linear)), None)
+    inner = [name for name in layers.linear if name in FEED_FORWARD]
+    own = dict(settings.peft)
+    if scaled is None and not {"target_modules", "feedforward_modules"} <= set(own):
+        raise ModelMistake(
+            f"ia3 does not know which layers of {model.config.model_type} give keys and values",
+            tip='use lora, or name them: peft = { target_modules = ["…"], feedforward_modules = ["…"] }',
+        )
+    names = (*(scaled or ()), *inner)
+    if settings.layers >= 1 and layers.alone:
+        given: dict[str, Any] = {"target_modules": list(names), "feedforward_modules": inner}
+    else:
+        numbers = top_layers(model, settings.layers)
+        given = {"target_modules": pattern(layers, names, numbers)}
+        given["feedforward_modules"] = pattern(layers, tuple(inner), numbers) if inner else []
+    return peft.IA3Config(task_type="CAUSAL_LM", **given | own)
 
 
 def _prompt(settings: TrainingSettings, model: Any) -> Any:
@@ -91,7 +115,7 @@ def _prompt(settings: TrainingSettings, model: Any) -> Any:
     given = {
         "num_virtual_tokens": settings.virtual_tokens,
         "prompt_tuning_init": "TEXT",
-        "prompt_tuning_init_text": settings.init_text or INIT_TEXT,
+        "prompt_tuning_init_text": settings.init_text or INIT_TEXTS["passages", "en"],
         "tokenizer_name_or_path": model.config._name_or_path,
     }
     return peft.PromptTuningConfig(task_type="CAUSAL_LM", **given | dict(settings.peft))
@@ -106,7 +130,7 @@ def _prefix(settings: TrainingSettings, model: Any) -> Any:
 
 def _p_tuning(settings: TrainingSettings, model: Any) -> Any:
     peft = need("peft", feature="training", extra="train")
-    given = {"num_virtual_tokens": settings.virtual_tokens, "encoder_hidden_size": model.config.hidden_size}
+    given = {"num_virtual_tokens": settings.virtual_tokens, "encoder_hidden_size": text_config(model).hidden_size}
     return peft.PromptEncoderConfig(task_type="CAUSAL_LM", **given | dict(settings.peft))
 
 
@@ -161,12 +185,6 @@ METHODS: dict[str, Method] = {
     "qlora": Method("LoRA on a base in 4 bits (Dettmers et al. 2023, arXiv:2305.14314)", 1e-3, _lora, needs_gpu=True),
 }
 """Methods by name."""
-
-
-def top_layers(model: Any, share: float) -> list[int]:
-    """The numbers of the decoder layers that are trained: the share of them counted from the top."""
-    count = model.config.num_hidden_layers
-    return list(range(count - max(1, round(share * count)), count))
 
 
 def refuse_without_gpu(method: str) -> None:
@@ -224,8 +242,8 @@ def _prefix_from_text(worn: Any, settings: TrainingSettings, tokenizer: Any) -> 
     """Start the virtual keys and values as those of a real text: random ones begin by breaking the model."""
     from peft.tuners.cartridge.utils import initialize_kv_prefix_from_text
 
-    text = settings.init_text or INIT_TEXT
-    while len(tokenizer(text)["input_ids"]) < settings.virtual_tokens:
+    text = settings.init_text or INIT_TEXTS["passages", "en"]
+    while len(tokenizer(text)["input_ids"]) < worn.active_peft_config.num_virtual_tokens:
         text = f"{text} {text}"
     initialize_kv_prefix_from_text(worn, tokenizer, text=text, use_chat_template=False)
 
@@ -233,8 +251,9 @@ def _prefix_from_text(worn: Any, settings: TrainingSettings, tokenizer: Any) -> 
 def _full(model: Any, settings: TrainingSettings, torch: Any) -> Any:
     model.requires_grad_(settings.layers >= 1)
     if settings.layers < 1:
+        layers = layers_of(model).modules
         for number in top_layers(model, settings.layers):
-            model.get_submodule(f"{model.base_model_prefix}.layers.{number}").requires_grad_(True)
+            layers[number].requires_grad_(True)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

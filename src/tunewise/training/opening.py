@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from tunewise.errors import ConfigMistake, need
 from tunewise.machine import Meter, peak_memory
 from tunewise.models.chains import load_worn, manifest
-from tunewise.models.local import precision, resolve
+from tunewise.models.gpu import gpu_peak
+from tunewise.models.local import device, precision, resolve
 from tunewise.training import estimate
 from tunewise.training.loop import Note, Outcome
 from tunewise.training.methods import METHODS, refuse_without_gpu
 from tunewise.training.settings import TrainingSettings, settle
+from tunewise.training.shapes import text_config
 
-BATCH_TOKENS = 2400
-"""Padded tokens in one batch of the bundled model (about 4 GB on a CPU, and no faster beyond)."""
 LOOKS = 5
 """How often a run looks at the validation loss."""
 
@@ -111,12 +111,13 @@ def open_model(run: Run, settings: TrainingSettings, *, cache: Path | None, note
     model = load_worn(base, run.parent, dtype=getattr(torch, dtype), **more)
     model.config._name_or_path = str(base)
     if not more:
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        model.to(device())
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings, derived = settle(run.recipe, settings, width=model.config.hidden_size)
-    notes = [f"device {device}, precision {dtype}: {why}"]
+    settings, derived = settle(run.recipe, settings, width=text_config(model).hidden_size)
+    notes = [f"device {device()}, precision {dtype}: {why}"]
+    if device() == "cuda" and (gpus := torch.cuda.device_count()) > 1:
+        notes.append(f"one of {gpus} GPUs: a batch with few logits cannot be dealt out to several")
     for line in (*notes, *derived):
         note(line)
     return Opened(base, tokenizer, model, dtype, settings, notes)
@@ -131,8 +132,13 @@ def open_trl(feature: str) -> tuple[Any, Any]:
 
 
 def count_parameters(model: Any) -> tuple[int, int]:
-    """(trained, all) parameters."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    """(trained, all) parameters; weights in 4 bits count for what they are, not for the bytes that hold them."""
+
+    def size(parameter: Any) -> int:
+        packed = type(parameter).__name__ == "Params4bit"
+        return int(parameter.numel()) * (2 * parameter.element_size() if packed else 1)
+
+    sizes = [(size(p), p.requires_grad) for p in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
@@ -140,8 +146,7 @@ def arguments(
     run: Run, opened: Opened, *, steps: int, size: int, accumulation: int, looks: bool, checkpointing: bool = False
 ) -> dict[str, Any]:
     """What TrainingArguments and TRL's configs are given; the user's own `trainer` settings win."""
-    settings, dtype = opened.settings, opened.dtype
-    torch = need("torch", feature="training", extra="train")
+    settings, dtype, on_gpu = opened.settings, opened.dtype, device() == "cuda"
     every = max(1, -(-steps // (LOOKS if looks else 6)))
     given: dict[str, Any] = {
         "output_dir": str(run.place),
@@ -158,16 +163,18 @@ def arguments(
         "seed": settings.seed,
         "remove_unused_columns": False,
         "logging_steps": max(1, steps // 40),
+        # A loss that is no number ends the run (see `loop.watch`); left out of the mean it would not be seen.
+        "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": every,
         "save_total_limit": 2,
         "eval_strategy": "steps" if looks else "no",
         "report_to": "none" if settings.report_to == "none" else settings.report_to.split(","),
         "disable_tqdm": True,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": not on_gpu,
         "bf16": dtype == "bfloat16",
         "fp16": dtype == "float16",
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": on_gpu,
         "gradient_checkpointing": checkpointing,
     }
     if checkpointing:
@@ -177,15 +184,29 @@ def arguments(
     return given | dict(settings.trainer)
 
 
+def one_gpu(args: Any) -> Any:
+    """The arguments, for one GPU where there are several: the library would deal every batch out to all of them, and
+    with it the list of positions that get logits, which belongs to all rows."""
+    if args.n_gpu > 1:
+        args._n_gpu = 1
+    return args
+
+
+def place_logs(trainer: Any, run: Run) -> None:
+    """Let tensorboard write into the adapter's folder: its default is that of the checkpoints, which a finished run
+    clears. TENSORBOARD_LOGGING_DIR still says otherwise."""
+    integrations = need("transformers.integrations", feature="training", extra="train")
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, integrations.TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(run.folder / "runs")
+
+
 def running_figures(
     run: Run, opened: Opened, outcome: Outcome, forecast: Forecast, *, sizes: tuple[int, int], tokens: int
 ) -> dict[str, Any]:
     """What a run cost, beside what was estimated, for the manifest. `sizes` are (trained, all) parameters."""
-    peak = peak_memory()
-    torch = need("torch", feature="training", extra="train")
-    if torch.cuda.is_available():
-        peak = max(torch.cuda.max_memory_allocated(), 1)
-    seconds = time.perf_counter() - run.started if not outcome.begun else outcome.seconds
+    peak = gpu_peak() or peak_memory()
+    seconds = time.perf_counter() - run.started + outcome.earlier
     return {
         "history": outcome.history,
         "validation": outcome.validation,
@@ -194,7 +215,7 @@ def running_figures(
         "trained_parameters": sizes[0],
         "parameters": sizes[1],
         "seconds": seconds,
-        "train_seconds": outcome.seconds,
+        "train_seconds": outcome.train_seconds,
         "tokens": tokens,
         "peak_memory_bytes": peak,
         # What a run took before it was stopped, nobody has read.
@@ -208,7 +229,7 @@ def running_figures(
         "within": {"seconds": forecast.seconds.hold(seconds), "memory_bytes": forecast.memory.hold(peak)},
         "operations": forecast.operations,
         "matrix_rate": forecast.matrix_rate,
-        "utilisation": forecast.operations / outcome.seconds / forecast.matrix_rate,
+        "utilisation": forecast.operations / outcome.train_seconds / forecast.matrix_rate,
     }
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import ConfigMistake, DataMistake, Failed
-from tunewise.machine import peak_memory
 from tunewise.models.local import LocalModel, prompt_tokens
 from tunewise.nouns import Decoding
 from tunewise.store import read_json, read_jsonl, write_json
@@ -21,9 +20,10 @@ from tunewise.training import estimate
 from tunewise.training.leaving import finished, leave
 from tunewise.training.loop import Note, Progress, fit, watch
 from tunewise.training.methods import METHODS
-from tunewise.training.opening import BATCH_TOKENS, Forecast, Opened, Run, arguments, open_model, open_trl
+from tunewise.training.opening import Forecast, Opened, Run, arguments, one_gpu, open_model, open_trl, place_logs
 from tunewise.training.rows import TrainingRow
 from tunewise.training.settings import TrainingSettings
+from tunewise.training.shapes import text_config
 
 Score = Callable[..., float]
 """(question id, the model's text, refuse=whether the row's passages leave nothing but a refusal) → 0 to 1."""
@@ -137,11 +137,12 @@ def train_preferences(
     settings = opened.settings
     tokens = [prompt_tokens(opened.tokenizer, pair.chat()) for pair in pairs]
     prompts = [_text(opened, pair) for pair in pairs]
-    longest = max(
+    lengths = [
         len(t) + max(_length(opened, p.chosen), _length(opened, p.rejected)) + 1
         for t, p in zip(tokens, pairs, strict=True)
-    )
-    if longest > opened.model.config.max_position_embeddings:
+    ]
+    longest = max(lengths)
+    if longest > text_config(opened.model).max_position_embeddings:
         raise DataMistake(f"a pair has {longest} tokens, more than the model takes", tip="lower [retrieval] budget")
     if recipe == "dpo":
         data = [
@@ -156,8 +157,14 @@ def train_preferences(
         ]
     # KTO compares within a batch, so it needs two rows at least.
     least = 2 if recipe == "kto" else 1
-    size = max(least, min(settings.batch, BATCH_TOKENS // (2 * longest)))
+    size = max(least, min(settings.batch, estimate.BATCH_TOKENS // (2 * longest)))
     accumulation = max(1, round(settings.batch / size))
+    device = str(opened.model.device.type)
+    most = estimate.batch_tokens(
+        text_config(opened.model), device=device, free=estimate.free_memory(device),
+        itemsize=opened.torch_dtype.itemsize,
+    )
+    size, accumulation = estimate.widened(size, accumulation, longest=2 * longest, tokens=most)
     steps = max(1, round(settings.epochs * -(-len(data) // (size * accumulation))))
     tokens_all = sum(len(t) for t in tokens) * (2 if recipe == "dpo" else 1)
     note(f"{len(pairs)} pairs, batch {size} × {accumulation}, {steps} steps")
@@ -170,23 +177,25 @@ def train_preferences(
         progress=progress,
         note=note,
         whole=False,
+        opened=run.started,
     )
     method = METHODS[settings.method]
     config = method.config(settings, opened.model) if method.config else None
-    forecast = preference_forecast(opened, tokens=tokens_all, longest=longest, size=size, epochs=settings.epochs)
+    forecast = preference_forecast(opened, tokens=tokens_all, lengths=lengths, size=size, epochs=settings.epochs)
     note(str(forecast))
 
     def make(size: int, accumulation: int, callback: Any) -> Any:
         given = arguments(run, opened, steps=steps, size=size, accumulation=accumulation, looks=False)
         trainer = kind[0](
             model=opened.bare(),
-            args=kind[1](**{"beta": settings.beta, "max_length": None} | given),
+            args=one_gpu(kind[1](**{"beta": settings.beta, "max_length": None} | given)),
             train_dataset=datasets.Dataset.from_list(data),
             processing_class=opened.tokenizer,
             peft_config=config,
             callbacks=[callback],
         )
         opened.model = trainer.model
+        place_logs(trainer, run)
         _same_prompts(trainer, tokens, len(data), recipe)
         return trainer
 
@@ -207,12 +216,15 @@ def refuse_method(settings: TrainingSettings, recipe: str) -> None:
         )
 
 
-def preference_forecast(opened: Opened, *, tokens: int, longest: int, size: int, epochs: float) -> Forecast:
-    """What a run needs that reads `tokens` with the model and with its reference."""
-    config, dtype = opened.model.config, opened.torch_dtype
-    rate = estimate.matrix_rate(dtype, config.hidden_size, config.intermediate_size, device=opened.model.device.type)
+def preference_forecast(
+    opened: Opened, *, tokens: int, lengths: Sequence[int], size: int, epochs: float
+) -> Forecast:
+    """What a run needs that reads `tokens` with the model and with its reference, in rows of these lengths."""
+    longest = max(lengths)
+    config, dtype, device = text_config(opened.model), opened.torch_dtype, opened.model.device.type
+    rate = estimate.matrix_rate(dtype, config.hidden_size, config.intermediate_size, device=device)
     layers = config.num_hidden_layers
-    work = estimate.Work(rows=1, tokens=tokens, kept=tokens, longest=longest)
+    work = estimate.Work(rows=1, tokens=tokens, kept=tokens, width=estimate.mean_width(lengths))
     trained = opened.settings.rank * 8 * config.hidden_size * layers
     flops = estimate.operations(config, work, trained=trained, top=layers, cached=False, weights=False, epochs=epochs)
     # The reference reads everything once more, forward only.
@@ -221,7 +233,7 @@ def preference_forecast(opened: Opened, *, tokens: int, longest: int, size: int,
         config,
         work,
         batch=2 * size * longest,
-        now=peak_memory(),
+        now=estimate.held_memory(device),
         trained=trained,
         top=layers,
         itemsize=dtype.itemsize,

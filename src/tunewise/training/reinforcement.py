@@ -15,7 +15,7 @@ from tunewise.models.local import prompt_tokens
 from tunewise.training.leaving import finished, leave
 from tunewise.training.loop import Note, Progress, fit, watch
 from tunewise.training.methods import METHODS
-from tunewise.training.opening import Run, arguments, open_model, open_trl
+from tunewise.training.opening import Run, arguments, one_gpu, open_model, open_trl, place_logs
 from tunewise.training.preference import Score, preference_forecast, refuse_method
 from tunewise.training.rows import TrainingRow
 from tunewise.training.settings import TrainingSettings
@@ -63,9 +63,8 @@ def train_rewarded(
 
     reward.__name__ = "quality"
     all_tokens = round(settings.epochs * ANSWERS * sum(tokens))
-    forecast = preference_forecast(
-        opened, tokens=all_tokens, longest=max(tokens) + LONGEST_ANSWER, size=size, epochs=1.0
-    )
+    lengths = [prompt + LONGEST_ANSWER for prompt in tokens]
+    forecast = preference_forecast(opened, tokens=all_tokens, lengths=lengths, size=size, epochs=1.0)
     note(f"{len(rows)} prompts, {ANSWERS} answers each, {steps} steps; {forecast}, and writing the answers as well")
     callback = watch(
         label=f"train {recipe}",
@@ -75,6 +74,7 @@ def train_rewarded(
         progress=progress,
         note=note,
         whole=False,
+        opened=run.started,
     )
     method = METHODS[settings.method]
     config = method.config(settings, opened.model) if method.config else None
@@ -86,13 +86,14 @@ def train_rewarded(
         trainer = kind[0](
             model=opened.bare(),
             reward_funcs=[reward],
-            args=kind[1](**own | given),
+            args=one_gpu(kind[1](**own | given)),
             train_dataset=datasets.Dataset.from_list(data),
             processing_class=opened.tokenizer,
             peft_config=config,
             callbacks=[callback],
         )
         opened.model = trainer.model
+        place_logs(trainer, run)
         return trainer
 
     trainer, outcome = fit(make, folder=run.place, size=size, accumulation=1, note=note, callback=callback)

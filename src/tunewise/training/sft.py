@@ -12,17 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from tunewise.errors import need
-from tunewise.machine import peak_memory
 from tunewise.models.chains import manifest
 from tunewise.models.local import attends_to_all
 from tunewise.training import estimate, frozen
 from tunewise.training.encoding import IGNORED, collate, encode
 from tunewise.training.leaving import adapter_identity, finished, leave
 from tunewise.training.loop import Note, Progress, fit, smaller, watch
-from tunewise.training.methods import METHODS, top_layers, wear
-from tunewise.training.opening import BATCH_TOKENS, Forecast, Run, arguments, count_parameters, open_model
+from tunewise.training.methods import METHODS, init_text, wear
+from tunewise.training.opening import (
+    Forecast,
+    Opened,
+    Run,
+    arguments,
+    count_parameters,
+    one_gpu,
+    open_model,
+    place_logs,
+)
 from tunewise.training.rows import TrainingRow
 from tunewise.training.settings import TrainingSettings
+from tunewise.training.shapes import text_config, untrained_below
 from tunewise.training.sharing import pack
 
 
@@ -59,12 +68,17 @@ def train(
         return folder
     run = Run(model_name, recipe, folder, identity, parent, index)
     opened = open_model(run, settings, cache=cache, note=note)
-    model, tokenizer, config, settings = opened.model, opened.tokenizer, opened.model.config, opened.settings
+    model, tokenizer, config, settings = opened.model, opened.tokenizer, text_config(opened.model), opened.settings
     transformers = need("transformers", feature="training", extra="train")
     method = METHODS[settings.method]
     pad = tokenizer.pad_token_id
+    if method.virtual and not settings.init_text:
+        settings = opened.settings = settings.but({"init_text": init_text(recipe, rows)})
+    worn = wear(model, settings, tokenizer=tokenizer) if method.virtual else None
+    # What PEFT was told counts, however it was told.
+    virtual = worn.active_peft_config.num_virtual_tokens if worn is not None else 0
     # PEFT puts virtual tokens before the embeddings (prompt, P-tuning) or into the cache (prefix).
-    offset = settings.virtual_tokens if method.virtual and settings.method != "prefix-tuning" else 0
+    offset = virtual if settings.method != "prefix-tuning" else 0
 
     def batches(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         made = collate(items, pad=pad, left=not method.virtual, offset=offset)
@@ -72,7 +86,7 @@ def train(
             made.pop("position_ids", None)
         return frozen.with_hidden(items, made) if "hidden" in items[0] else made
 
-    longest = config.max_position_embeddings - (settings.virtual_tokens if method.virtual else 0)
+    longest = config.max_position_embeddings - virtual
     items: list[dict[str, Any]] = encode(rows, tokenizer, longest=longest, block=settings.block)
     looks: list[dict[str, Any]] = encode(validation, tokenizer, longest=longest, block=settings.block)
     alone = sum(len(item["input_ids"]) for item in items)
@@ -83,7 +97,10 @@ def train(
         items = _shared(items, alone, note)
     looks = pack(looks) if looks and "segments" in items[0] else looks
     computed = sum(len(item["input_ids"]) for item in items)
-    size, accumulation = _batch(items, settings.batch)
+    device, itemsize = str(model.device.type), opened.torch_dtype.itemsize
+    now, free = estimate.held_memory(device), estimate.free_memory(device)
+    most = estimate.batch_tokens(config, device=device, free=free, itemsize=itemsize)
+    size, accumulation = _batch(items, settings.batch, tokens=most)
     steps = max(1, round(settings.epochs * -(-len(items) // (size * accumulation))))
 
     def first_batches() -> list[dict[str, Any]]:
@@ -93,33 +110,31 @@ def train(
             for i in range(0, len(chosen), size)
         ]
 
-    worn = wear(model, settings, tokenizer=tokenizer, batches=first_batches)
+    worn = worn or wear(model, settings, tokenizer=tokenizer, batches=first_batches)
     trained, total = count_parameters(worn)
     note(f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%}): {settings.method}, {method.about}")
     if method.moves_base:
         worn.save_pretrained(run.begun)
-    top = len(top_layers(model, settings.layers))
-    below = config.num_hidden_layers - top
-    itemsize = opened.torch_dtype.itemsize
+    below = untrained_below(worn, model)
+    top = config.num_hidden_layers - below
     cached = settings.freeze and frozen.worth_it(
         [*items, *looks], layers=below, epochs=settings.epochs, width=config.hidden_size, itemsize=itemsize
     )
-    device = str(model.device.type)
     rate = estimate.matrix_rate(opened.torch_dtype, config.hidden_size, config.intermediate_size, device=device)
-    width = max(len(item["input_ids"]) for item in items)
+    lengths = [len(item["input_ids"]) for item in items]
+    width = max(lengths)
     labels = max(sum(label != IGNORED for label in i["labels"]) for i in items)
-    reached = config.num_hidden_layers if method.virtual else top
-    work = estimate.Work(rows=len(rows), tokens=computed, kept=labelled, longest=width)
+    work = estimate.Work(rows=len(rows), tokens=computed, kept=labelled, width=estimate.mean_width(lengths))
     flops = estimate.operations(
         config,
         work,
         trained=trained,
-        top=reached,
+        top=top,
         cached=cached,
         weights=settings.method == "full",
         epochs=settings.epochs,
     )
-    now, free = peak_memory(), estimate.free_memory(device)
+    now = max(now, estimate.held_memory(device))
 
     def needed(size: int, checkpointing: bool) -> estimate.Bounds:
         return estimate.memory_bounds(
@@ -128,9 +143,10 @@ def train(
             batch=size * width,
             now=now,
             trained=trained,
-            top=reached,
+            top=top,
             itemsize=itemsize,
-            cached=cached,
+            # What frozen layers gave lies in the machine's memory, not in its GPU's.
+            cached=cached and device == "cpu",
             checkpointing=checkpointing,
             kept=size * labels,
         )
@@ -143,12 +159,15 @@ def train(
     forecast = Forecast(estimate.time_bounds(flops, rate), needed(size, checkpointing), flops, rate)
     note(
         f"{len(rows)} rows, {alone:,} tokens; batch {size} × {accumulation} accumulated "
-        f"({settings.batch} rows a step, {BATCH_TOKENS} tokens at once at most, {free / 1e9:.1f} GB free), "
+        f"({settings.batch} rows a step, {most} tokens at once at most, {free / 1e9:.1f} GB free), "
         f"{steps} steps"
     )
     note(f"gradient checkpointing {'on: memory is short' if checkpointing else 'off: memory is enough'}")
     note(f"{forecast} (this machine multiplies {rate / 1e9:.0f} GFLOP/s in {opened.dtype})")
-    lower = _freeze(model, items, looks, below, batches, progress, recipe, note) if cached else None
+    if settings.method != "full":
+        note(_against_full(forecast.memory, opened, work, batch=size * width, now=now, trained=trained, total=total,
+                           kept=size * labels))
+    lower = _freeze(model, items, looks, below, batches, progress, recipe, note, tokens=most) if cached else None
     callback = watch(
         label=f"train {recipe}",
         folder=run.place,
@@ -157,6 +176,7 @@ def train(
         progress=progress,
         note=note,
         whole=settings.method == "p-tuning",
+        opened=run.started,
     )
 
     def make(size: int, accumulation: int, callback: Any) -> Any:
@@ -171,7 +191,7 @@ def train(
         )
         trainer = transformers.Trainer(
             model=worn,
-            args=transformers.TrainingArguments(**{"train_sampling_strategy": "sequential"} | given),
+            args=one_gpu(transformers.TrainingArguments(**{"train_sampling_strategy": "sequential"} | given)),
             train_dataset=order,
             eval_dataset=looks or None,
             processing_class=tokenizer,
@@ -179,6 +199,7 @@ def train(
             callbacks=[callback],
         )
         trainer.remove_callback(transformers.PrinterCallback)
+        place_logs(trainer, run)
         return trainer
 
     _, outcome = fit(make, folder=run.place, size=size, accumulation=accumulation, note=note, callback=callback)
@@ -201,7 +222,7 @@ def train(
     )
     note(
         f"measured: {figures['seconds'] / 60:.1f} minutes, {figures['peak_memory_bytes'] / 1e9:.1f} GB, "
-        f"{figures['tokens'] / outcome.seconds:.0f} tokens/s, {figures['utilisation']:.0%} of the matrix rate"
+        f"{figures['tokens'] / outcome.train_seconds:.0f} tokens/s, {figures['utilisation']:.0%} of the matrix rate"
     )
     return folder
 
@@ -246,6 +267,8 @@ def _freeze(
     progress: Progress,
     recipe: str,
     note: Note,
+    *,
+    tokens: int,
 ) -> frozen.LowerLayers | None:
     """Take the frozen layers out, if a batch has the same loss without them."""
     torch = need("torch", feature="training", extra="train")
@@ -260,7 +283,7 @@ def _freeze(
             return float(model(**{k: v.to(model.device) for k, v in batches(some).items()}).loss)
 
     before = loss(probe)
-    lower.compute(probe, batches, tokens=BATCH_TOKENS, device=model.device, progress=lambda done, total: None)
+    lower.compute(probe, batches, tokens=tokens, device=model.device, progress=lambda done, total: None)
     lower.put_aside()
     after = loss(probe)
     if abs(after - before) > 0.02 * max(1.0, abs(before)):
@@ -271,7 +294,7 @@ def _freeze(
     lower.compute(
         [*items, *looks],
         batches,
-        tokens=BATCH_TOKENS,
+        tokens=tokens,
         device=model.device,
         progress=lambda done, total: progress(f"frozen layers {recipe}", done, total),
     )
@@ -280,11 +303,31 @@ def _freeze(
     return lower
 
 
-def _batch(items: Sequence[dict[str, Any]], rows: int) -> tuple[int, int]:
-    """Items computed together and how many such batches make a step of about `rows` rows."""
+def _batch(items: Sequence[dict[str, Any]], rows: int, *, tokens: int) -> tuple[int, int]:
+    """Items computed together (at most `tokens` padded tokens) and how many such batches make a step of about `rows`
+    rows."""
     longest = max(len(item["input_ids"]) for item in items)
     wanted = max(1, round(rows * len(items) / sum(item.get("rows", 1) for item in items)))
     size = wanted
-    while size > 1 and size * longest > BATCH_TOKENS:
+    while size > 1 and size * longest > estimate.BATCH_TOKENS:
         size = -(-size // 2)
-    return size, max(1, round(wanted / size))
+    return estimate.widened(size, max(1, round(wanted / size)), longest=longest, tokens=tokens)
+
+
+def _against_full(
+    own: estimate.Bounds, opened: Opened, work: estimate.Work, *, batch: int, now: int, trained: int, total: int,
+    kept: int,
+) -> str:
+    """What full fine-tuning of all layers would take for the same batch: its weights, gradients and moments in
+    float32, the activations of every layer."""
+    config = text_config(opened.model)
+    itemsize = opened.torch_dtype.itemsize
+    whole = estimate.memory_bounds(
+        config, work, batch=batch, now=now + (total - trained) * (4 - itemsize), trained=total - trained,
+        top=config.num_hidden_layers, itemsize=itemsize, cached=False, checkpointing=False, kept=kept,
+    )
+    return (
+        f"memory: {own.low / 1e9:.1f} to {own.high / 1e9:.1f} GB; full fine-tuning of the same model would take "
+        f"{whole.low / 1e9:.1f} to {whole.high / 1e9:.1f} GB ({(total - trained) / max(1, trained):.0f} times as many "
+        "parameters)"
+    )
