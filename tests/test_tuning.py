@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tiny_training import make_tiny
-from tunewise.errors import ConfigMistake, GateFailed, ModelMistake
+from tunewise.errors import ConfigMistake, Failed, GateFailed, ModelMistake
 from tunewise.nouns import Gold, Question
 from tunewise.project import load_project
 from tunewise.questions import load_questions, save_questions
@@ -237,6 +239,47 @@ def test_the_config_classes_that_are_asked_are_those_of_the_methods(tiny):
     made = {name: type(method.config(TrainingSettings(method=name), model)).__name__
             for name, method in METHODS.items() if method.config is not None}
     assert {name: kind for name, kind in made.items() if kind != "LoraConfig"} == CONFIGS
+
+
+def _once_killed(*, folder, progress, note, **_):
+    """Stands for a training: the first try is killed as the kernel does it, the second looks what it was told."""
+    from tunewise.training.shortage import kills
+
+    place = next(iter(folder.glob("checkpoints/*")), None)
+    if place is None or not kills(place):
+        os.kill(os.getpid(), signal.SIGKILL)
+    note(f"killed {kills(place)} time(s)")
+    return folder
+
+
+def _always_killed(**_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_training_that_the_kernel_kills_is_tried_once_more_with_half_the_batch(folder, monkeypatch):
+    from tunewise.jobs.tune import build
+    from tunewise.training import sft
+
+    assert run(folder, "ingest") == 0
+    made, said = plan_of(folder, "sft", seed=9), []
+    monkeypatch.setattr(sft, "train", _once_killed)
+    assert build(made, progress=lambda *_: None, note=said.append) == made.folder
+    assert any("with half the batch and twice the accumulation" in text for text in said)
+    assert said[-1] == "killed 1 time(s)"
+    monkeypatch.setattr(sft, "train", _always_killed)
+    with pytest.raises(Failed, match="exit code -9"):
+        build(plan_of(folder, "sft", seed=10), progress=lambda *_: None)
+
+
+def test_after_a_kill_a_step_has_as_many_rows_in_smaller_batches(folder):
+    from tunewise.jobs.tune import build
+    from tunewise.training.shortage import remember_kill
+
+    assert run(folder, "ingest") == 0
+    made, said = plan_of(folder, "sft", seed=11, epochs=2), []
+    remember_kill(made.folder / "checkpoints" / made.identity[:16])
+    about = json.loads((build(made, progress=lambda *_: None, note=said.append) / "tunewise.json").read_text())
+    assert about["batch"] == [2, 2] and any("after a kill: 2 row(s) at a time, 2 times" in text for text in said)
 
 
 def test_leaks_between_any_two_splits_refuse_the_training(folder):

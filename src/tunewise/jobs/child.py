@@ -13,6 +13,10 @@ from tunewise.errors import Failed, TunewiseError
 Progress = Callable[[str, int, int], None]
 
 
+class Killed(Failed):
+    """The process got signal 9, which is how the kernel takes memory back."""
+
+
 def _work(function: Callable[..., Any], arguments: dict[str, Any], pipe: Connection, notes: bool) -> None:
     # Ctrl-C reaches the whole group; the parent decides, so the child just ends, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -35,9 +39,10 @@ def in_child(
     what: str,
     note: Callable[[str], None] | None = None,
 ) -> Any:
-    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died (no memory, say).
+    """`function(**arguments, progress=…)` in a fresh process; its result, or `Failed` if it died.
 
-    With `note` the function is given a `note` as well, whose texts arrive here.
+    `Killed`, most often for want of memory, is a `Failed`. With `note` the function is given a `note` as well, whose
+    texts arrive here.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -51,7 +56,8 @@ def in_child(
                 kind, *value = here.recv()
             except EOFError:
                 process.join()
-                raise Failed(
+                error = Killed if process.exitcode == -signal.SIGKILL else Failed
+                raise error(
                     f"{what} ended without a result (exit code {process.exitcode})",
                     tip="exit code -9 mostly means that memory ran out: "
                     "close other programs, or use a smaller model or batch",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import ConfigMistake, DataMistake, GateFailed, ModelMistake
-from tunewise.jobs.child import in_child
+from tunewise.jobs.child import Killed, in_child
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import leaves_for
 from tunewise.jobs.imports import own_pairs, own_rows
@@ -30,6 +30,7 @@ from tunewise.training import METHODS, RECIPES, RowReport, TrainingRow, Training
 from tunewise.training.formats import Read
 from tunewise.training.methods import refuse_without_gpu
 from tunewise.training.passed import refuse_unknown
+from tunewise.training.shortage import remember_kill
 
 if TYPE_CHECKING:
     from tunewise.project import Project
@@ -289,7 +290,15 @@ def _train(made: Plan, *, progress: Progress, note: Note) -> Path:
         from tunewise.training.sft import train
 
         arguments["validation"] = made.validation
-    return in_child(train, arguments, progress=progress, note=note, what=f"training {made.recipe}")
+    started = partial(in_child, train, arguments, progress=progress, note=note, what=f"training {made.recipe}")
+    try:
+        return started()
+    except Killed as error:
+        # Nobody inside can notice that in time: on a CPU the kernel ends the process instead of refusing the memory.
+        remember_kill(made.folder / "checkpoints" / made.identity[:16])
+        note(f"{error.message}: memory ran out, most likely. Once more, from the last checkpoint, with half the batch "
+             "and twice the accumulation: the step stays the same")
+        return started()
 
 
 def wanted(project: Project, name: str, *, method: str | None = None, parent: str | None = None) -> Approach:
