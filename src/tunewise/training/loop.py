@@ -6,6 +6,7 @@ The trainer stays the library's own; everything here is a callback around it.
 
 from __future__ import annotations
 
+import math
 import pickle
 import shutil
 import time
@@ -14,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewise.errors import Damaged, DiskFull, ModelMistake, need
-from tunewise.store import disk_errors, read_json, write_json
+from tunewise.errors import Damaged, DiskFull, Diverged, ModelMistake, need
+from tunewise.models.gpu import out_of_memory
+from tunewise.store import disk_errors, disk_full
 from tunewise.training import checkpoints
 from tunewise.training.shortage import kills
 
@@ -25,7 +27,8 @@ Note = Callable[[str], None]
 
 @dataclass(slots=True)
 class Outcome:
-    """What a finished run was like. `begun` is the step that it went on from."""
+    """What a finished run was like. `begun` is the step that it went on from; `train_seconds` are those of all its
+    tries, `earlier` what the tries before this process took with their set-up."""
 
     steps: int
     begun: int
@@ -34,32 +37,74 @@ class Outcome:
     best_step: int | None = None
     size: int = 0
     accumulation: int = 0
-    seconds: float = 0.0
+    train_seconds: float = 0.0
+    earlier: float = 0.0
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds of a run over all its tries: what a checkpoint knows of those before, and what this process adds.
+
+    What a killed process did behind its last checkpoint is done again, and counted once: nobody wrote it down.
+    """
+
+    opened: float = field(default_factory=time.perf_counter)
+    began: float | None = None
+    before: tuple[float, float] = (0.0, 0.0)
+
+    def start(self, place: checkpoints.Place) -> None:
+        """Training begins in this process; only the first of its tries counts, as later ones are within its time."""
+        if self.began is None:
+            self.began, self.before = time.perf_counter(), (place.seconds, place.train_seconds)
+
+    def seconds(self) -> tuple[float, float]:
+        """(with set-up, of training alone) until now."""
+        now = time.perf_counter()
+        return self.before[0] + now - self.opened, self.before[1] + now - (self.began or now)
+
+
+class _Over(Exception):
+    """The checkpoint that a run goes on from is its end: the weights are there, nothing is left to be trained."""
 
 
 def watch(
-    *, label: str, folder: Path, patience: int, tokens_per_step: float, progress: Progress, note: Note, whole: bool
+    *,
+    label: str,
+    folder: Path,
+    patience: int,
+    tokens_per_step: float,
+    progress: Progress,
+    note: Note,
+    whole: bool,
+    opened: float | None = None,
 ) -> Any:
     """The callback: live figures, sealed checkpoints, the best weights on validation and the end when they are old.
 
-    `whole` keeps all trained weights in every checkpoint, for methods whose own checkpoint leaves some out.
+    `whole` keeps all trained weights in every checkpoint, for methods whose own checkpoint leaves some out; `opened` is
+    when this process began with the run. A loss that is no number is `Diverged`.
     """
     transformers = need("transformers", feature="training", extra="train")
-    best_file, best_note = folder / "best.safetensors", folder / "best.json"
 
     class Watch(transformers.TrainerCallback):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             self.loss: float | None = None
             self.begun: tuple[float, int] | None = None
+            self.clock = Clock() if opened is None else Clock(opened)
+            self.over = False
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             self.begun = (time.perf_counter(), state.global_step)
             kept = folder / f"checkpoint-{state.global_step}" / "trained.safetensors"
             if whole and kept.is_file():
                 load_trained(model, kept)
+            if self.over:
+                # The loop of the library would make one more step before it looks whether it is over.
+                raise _Over
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             self.loss = (logs or {}).get("loss", self.loss)
+            if self.loss is not None:
+                _refuse_diverged(self.loss, state.global_step, args)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             assert self.begun is not None
@@ -75,20 +120,22 @@ def watch(
             loss = (metrics or {}).get("eval_loss")
             if loss is None:
                 return
-            known = read_json(best_note) if best_note.is_file() else None
+            _refuse_diverged(loss, state.global_step, args)
+            known = checkpoints.best_look(folder)
             # A run that goes on evaluates a step for the second time: the same figure is no news.
-            if known is None or loss < known["loss"]:
-                save_trained(model, best_file)
-                write_json(best_note, {"loss": loss, "step": state.global_step})
+            if known is None or loss < known[0]:
+                checkpoints.keep_best(
+                    folder, loss=loss, step=state.global_step, save=lambda file: save_trained(model, file)
+                )
                 return
-            if state.global_step <= known["step"]:
+            if state.global_step <= known[1]:
                 # A run that was killed behind its best look goes over steps that were looked at before it.
                 return
-            seen = [log["step"] for log in state.log_history if "eval_loss" in log and log["step"] > known["step"]]
+            seen = [log["step"] for log in state.log_history if "eval_loss" in log and log["step"] > known[1]]
             if patience and len(set(seen) | {state.global_step}) >= patience:
                 note(
                     f"stopped at step {state.global_step} of {state.max_steps}: the validation loss has not fallen "
-                    f"since step {known['step']}, whose weights are kept"
+                    f"since step {known[1]}, whose weights are kept"
                 )
                 control.should_training_stop = True
 
@@ -96,13 +143,25 @@ def watch(
             place = folder / f"checkpoint-{state.global_step}"
             if whole:
                 save_trained(model, place / "trained.safetensors")
-            checkpoints.seal(place)
+            seconds, train_seconds = self.clock.seconds()
+            checkpoints.seal(
+                place, over=control.should_training_stop, seconds=seconds, train_seconds=train_seconds
+            )
 
     return Watch()
 
 
+def _refuse_diverged(loss: float, step: int, args: Any) -> None:
+    if not math.isfinite(loss):
+        rate = getattr(args, "learning_rate", None)
+        raise Diverged(
+            f"the training diverged: the loss at step {step} is {loss}",
+            tip="lower the rate" + (f": it is {rate:g}, try rate = {rate / 3:.1g}" if rate else ""),
+        )
+
+
 def save_trained(model: Any, file: Path) -> None:
-    """All weights that training changes, by name, in safetensors."""
+    """All weights that training changes, by name, in safetensors; `DiskFull` when there is no room."""
     safetensors = need("safetensors.torch", feature="training", extra="train")
     aside = file.with_name(f".{file.name}")
     aside.parent.mkdir(parents=True, exist_ok=True)
@@ -123,22 +182,6 @@ def load_trained(model: Any, file: Path) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(kept[name])
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or on this machine."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text))
-    )
-
-
-def disk_full(error: BaseException) -> bool:
-    """Whether an error of torch or safetensors, which name no errno, says that the disk is full."""
-    text = f"{type(error).__name__} {error}"
-    return "No space left" in text or "os error 28" in text or "Disk quota" in text
 
 
 def smaller(size: int, accumulation: int, *, least: int = 1) -> tuple[int, int] | None:
@@ -164,33 +207,34 @@ def fit(
     `DiskFull`, with the last sealed checkpoint whole. A run that was killed for its memory (`shortage`) begins with
     half the batch. A checkpoint with anything but tensors in its pickles is `Damaged`: nothing in it is run.
     """
-    started, failed = time.perf_counter(), False
+    failed = False
     for _ in range(kills(folder)):
         size, accumulation = smaller(size, accumulation, least=least) or (size, accumulation)
         note(f"after a kill: {size} row(s) at a time, {accumulation} times per step; the step stays the same")
     while True:
-        last, begun = checkpoints.newest(folder, note=note)
-        if last is None and (folder / "best.json").is_file():
-            # Without a checkpoint the run begins anew, and so does the search for its best step.
-            (folder / "best.json").unlink()
+        last = checkpoints.begin(folder, note=note)
+        callback.clock.start(last)
+        callback.over = last.over
         trainer = make(size, accumulation, callback)
-        if last is None:
-            # A second try wears the same model, whose weights the first has moved.
-            first = folder / "first.safetensors"
-            if failed and first.is_file():
-                load_trained(trainer.model, first)
-            elif smaller(size, accumulation, least=least):
-                save_trained(trainer.model, first)
         try:
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
+            if last.folder is None:
+                # A second try wears the same model, whose weights the first has moved.
+                first = folder / "first.safetensors"
+                if failed and first.is_file():
+                    load_trained(trainer.model, first)
+                elif smaller(size, accumulation, least=least):
+                    save_trained(trainer.model, first)
+            trainer.train(resume_from_checkpoint=str(last.folder) if last.folder else None)
+            break
+        except _Over:
             break
         except pickle.UnpicklingError as error:
             raise Damaged(
-                f"the checkpoint {last} holds something other than tensors, which is never loaded",
+                f"the checkpoint {last.folder} holds something other than tensors, which is never loaded",
                 tip=f"delete {folder} and run the command again",
             ) from error
         except Exception as error:
-            if disk_full(error):
+            if disk_full(error) or isinstance(error, DiskFull):
                 raise DiskFull(
                     f"no space left on the disk that holds {folder}",
                     tip="free some space and run the same command again: it goes on at the last checkpoint",
@@ -211,22 +255,19 @@ def fit(
     state = trainer.state
     history = [{"step": log["step"], "loss": log["loss"]} for log in state.log_history if "loss" in log]
     validation = {log["step"]: log["eval_loss"] for log in state.log_history if "eval_loss" in log}
-    best = None
-    if (folder / "best.json").is_file():
-        best = int(read_json(folder / "best.json")["step"])
-        load_trained(trainer.model, folder / "best.safetensors")
-    # A resumed run counts what the steps before it took, at the pace of those after.
-    done = state.global_step
-    seconds = (time.perf_counter() - started) * done / max(1, done - begun)
+    best = checkpoints.best_weights(folder)
+    if best is not None:
+        load_trained(trainer.model, best[1])
     return trainer, Outcome(
-        steps=done,
-        begun=begun,
+        steps=state.global_step,
+        begun=last.step,
         history=history,
         validation=[{"step": step, "loss": loss} for step, loss in sorted(validation.items())],
-        best_step=best,
+        best_step=best[0] if best else None,
         size=size,
         accumulation=accumulation,
-        seconds=seconds,
+        train_seconds=callback.clock.seconds()[1],
+        earlier=callback.clock.before[0],
     )
 
 
