@@ -94,6 +94,18 @@ class BreakEven:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """The value of one key of [needs] at which the choice turns: under it where `below`, else over it, `other` is
+    chosen (None: nothing is). `said` is the same as a sentence."""
+
+    key: str
+    value: float
+    below: bool
+    other: str | None
+    said: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Assembly:
     """What there is to build and look after, counted from what the approach is made of.
 
@@ -160,10 +172,10 @@ class Recommendation:
 
     `support` is the share of resamples (documents, and weights of the needs around the user's) that choose it; below
     0.8 `tie` names those it ties with. `rejected` maps an approach to the gate that it failed; `by_need` the winner for
-    each need; `flips` says what would change the choice. `total_cost` is money over `Needs.months` by approach, `bills`
-    the same by volume, `volumes` the three at which a report shows it. `front` is the probability of each approach to
-    be on the Pareto front of quality and total cost, `on_front` those that are on it as measured. `warnings` are what a
-    user has to know before using the choice.
+    each need; `flips` says what would change the choice, `thresholds` from which value on. `total_cost` is money over
+    `Needs.months` by approach, `bills` the same by volume, `volumes` the three at which a report shows it. `front` is
+    the probability of each approach to be on the Pareto front of quality and total cost, `on_front` those that are on
+    it as measured. `warnings` are what a user has to know before using the choice.
     """
 
     choice: str | None
@@ -185,3 +197,4 @@ class Recommendation:
     assemblies: Mapping[str, Assembly] = field(default_factory=dict)
     warnings: tuple[Reason, ...] = ()
     guess: Guess | None = None
+    thresholds: tuple[Threshold, ...] = ()

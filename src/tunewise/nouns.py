@@ -18,6 +18,7 @@ from tunewise.decisions import Needs as Needs
 from tunewise.decisions import Reason as Reason
 from tunewise.decisions import Recommendation as Recommendation
 from tunewise.decisions import Router as Router
+from tunewise.decisions import Threshold as Threshold
 from tunewise.decisions import Winner as Winner
 
 Need = Literal["facts", "form", "terms"]

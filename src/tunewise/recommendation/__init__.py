@@ -31,7 +31,18 @@ from tunewise.nouns import Comparison, Needs, Reason, Recommendation
 from tunewise.recommendation.gates import SHARES, Fault, cited_share, gate, said, stays_here
 from tunewise.recommendation.money import bills, break_even, costs_of, flips, volumes
 from tunewise.recommendation.routing import by_need, router, router_reasons, winners
-from tunewise.recommendation.rule import RESAMPLES, Evidence, as_measured, column, on_front, point, resampled, rivals
+from tunewise.recommendation.rule import (
+    RESAMPLES,
+    Evidence,
+    as_measured,
+    column,
+    on_front,
+    point,
+    resampled,
+    rivals,
+    shortfalls,
+)
+from tunewise.recommendation.thresholds import sentences, thresholds
 
 FEWEST_QUESTIONS = 20
 SUPPORT = 0.8
@@ -72,7 +83,7 @@ def _why(
     standings = {standing.approach.name: standing for standing in comparison.standings}
     passing = [name for name in standings if name not in rejected]
     metric = comparison.metric
-    best = max(passing, key=lambda name: standings[name].metrics[metric].mean)
+    best, short = shortfalls(evidence)
     top, mine = standings[best].metrics[metric], standings[choice].metrics[metric]
     of_those, of_those_zh = (" of those that pass", "在通过者中") if rejected else ("", "")
     reasons = [
@@ -84,9 +95,7 @@ def _why(
                f"（95% 区间 {top.low:.3f} 至 {top.high:.3f}，{top.n} 题）。", top.mean),
     ]
     if choice == best:
-        reasons.append(Reason(
-            f"No cheaper approach is shown to be within {needs.margin:g} of it.",
-            f"没有更便宜的方案被证明与其差距在 {needs.margin:g} 以内。", needs.margin))
+        reasons += _why_best(choice, [name for name in passing if costs[name] < costs[choice]], short, needs)
     else:
         gap = mine.mean - top.mean
         reasons.append(Reason(
@@ -120,6 +129,24 @@ def _why(
             f"Careful: the self-test failed, {null.b} run twice came out {null.verdict} ({null.mean:+.3f}).",
             f"注意：自检未通过，{null.b} 运行两次的结果相差 {null.mean:+.3f}。", null.mean))
     return reasons
+
+
+def _why_best(choice: str, cheaper: Sequence[str], short: Mapping[str, float], needs: Needs) -> list[Reason]:
+    """Why the best is chosen, and none of those that cost less."""
+    margin = needs.margin
+    within = [name for name in cheaper if short[name] < margin]
+    if not cheaper:
+        return [Reason(f"Nothing that passes costs less than {choice}.",
+                       f"通过门槛的方案中，没有比 {choice} 更便宜的。")]
+    if within:
+        names, names_zh = ", ".join(within), "、".join(within)
+        return [Reason(
+            f"{names} costs less and is as good within {margin:g}, but by under 5 %, which counts as the same; "
+            f"{choice} has no more to look after.",
+            f"{names_zh} 成本更低，且差距在 {margin:g} 以内；但只便宜不到 5%，视为相同，而 {choice} 需维护的不更多。",
+            margin)]
+    return [Reason(f"No cheaper approach is shown to be within {margin:g} of it.",
+                   f"没有更便宜的方案被证明与其差距在 {margin:g} 以内。", margin)]
 
 
 def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) -> Recommendation:
@@ -164,9 +191,11 @@ def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) 
     routed = router(comparison, measured, choice, lines, needs, seed=seed)
     reasons = _why(comparison, needs, measured, choice, rejected, costs, support, tie)
     reasons += router_reasons(routed, choice)
+    found = thresholds(comparison, needs, measured, choice, lines, faults)
     return Recommendation(
         choice=choice, support=support[choice], tie=tie, reasons=tuple(reasons),
-        by_need=by_need(comparison, measured), flips=flips(comparison, needs, measured, choice),
+        by_need=by_need(comparison, measured), thresholds=found,
+        flips=(*sentences(found, choice), *flips(comparison, needs, measured, choice)),
         runner_up=others[0] if others else None, front={name: front[name] for name in support if name not in rejected},
         on_front=tuple(np.array(evidence.names)[on_front(measured, as_measured(measured))[0]].tolist()),
         winners=winners(comparison, measured, choice), router=routed, break_even=break_even(lines, choice, others),
@@ -200,6 +229,12 @@ def _warnings(comparison: Comparison, choice: str) -> tuple[Reason, ...]:
             f"right for {fits:.0%} of them, whoever says it. It learned the common answer, not what documents say.",
             f"千篇一律：{choice} 对 {said:.0%} 的可回答问题都回答“{text}”，而这样回答对其中 {fits:.0%} 总是正确的。"
             "它学到的是常见答案，而不是文档内容。", said))
+    if mine.approach.recipe and mine.seed_sd is None:
+        found.append(Reason(
+            f"{choice} was trained with one seed only: how far another training would lie from it was not measured. "
+            "Train it with three (--seeds 3) before you rely on a small lead.",
+            f"{choice} 只用一个种子训练过：换一次训练会相差多少没有测量。在依赖微小优势之前，请用三个种子训练"
+            "（--seeds 3）。"))
     if mine.errors:
         found.append(Reason(f"{choice} failed on {mine.errors} question(s); each counts as an empty answer.",
                             f"{choice} 有 {mine.errors} 题报错，均按空答案计分。", float(mine.errors)))

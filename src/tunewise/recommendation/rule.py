@@ -76,16 +76,27 @@ def _means(
     return sums, sizes, size, means, passes
 
 
-def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
-    """The place of the chosen approach (-1: none) for each row of `counts` (resamples × clusters: how often drawn)."""
+def _lead(evidence: Evidence, means: np.ndarray, passes: np.ndarray) -> np.ndarray:
+    """The place of the best of each resample. Of those that are level the dearest (and simplest) leads, so that who
+    costs less has to show that it is as good, and does not win by the order of names."""
+    costs = np.where(np.isfinite(evidence.costs), evidence.costs, -1.0)
+    order = np.lexsort((-evidence.complexity, costs))
+    level = np.empty(len(order))
+    level[order] = 1e-9 * np.arange(len(order))
+    return np.where(passes, means + level, -np.inf).argmax(axis=1)
+
+
+def _lows(evidence: Evidence, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each resample: the lower ends of the differences to its best (0 for the best itself), its best, the means,
+    and who passes the gates."""
     from scipy.special import stdtrit
 
     clusters = codes(evidence.clusters)[1]
     sums, sizes, size, means, passes = _means(evidence, counts)
-    best = np.where(passes, means, -np.inf).argmax(axis=1)
+    best = _lead(evidence, means, passes)
     t = -float(stdtrit(max(1.0, effective_clusters(evidence.clusters) - 1), LEVEL / 2))
     unit = (least_error(evidence.weights, evidence.clusters) * evidence.weights.sum()) ** 2
-    fit = np.zeros_like(passes)
+    lows = np.zeros_like(means)
     for place in range(len(evidence.names)):
         rows = best == place
         if not rows.any():
@@ -97,12 +108,29 @@ def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
         square = drawn @ apart**2 - 2 * mean * (drawn @ (apart * sizes)) + mean**2 * (drawn @ sizes**2)
         # That two approaches never differed on these questions does not show that they differ by nothing.
         error = np.sqrt(floored(np.maximum(square, 0) * clusters / max(1, clusters - 1), unit)) / size[rows]
-        fit[rows] = passes[rows] & (mean - t * error > -evidence.margin)
-        fit[rows, place] = passes[rows, place]
+        lows[rows] = mean - t * error
+        lows[rows, place] = 0.0
+    return lows, best, means, passes
+
+
+def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
+    """The place of the chosen approach (-1: none) for each row of `counts` (resamples × clusters: how often drawn)."""
+    lows, best, means, passes = _lows(evidence, counts)
+    fit = passes & ((lows > -evidence.margin) | (np.arange(len(evidence.names)) == best[:, None]))
     costs = np.where(fit, evidence.costs, np.inf)
     equal = fit & (costs <= costs.min(axis=1, keepdims=True) * EQUAL_COSTS + 1e-9)
     order = np.where(equal, evidence.complexity * 10.0 - means, np.inf)
     return np.where(passes.any(axis=1), order.argmin(axis=1), -1)
+
+
+def shortfalls(evidence: Evidence) -> tuple[str, dict[str, float]]:
+    """Who leads as measured, and for each of the others that pass the gates the margin from which on it counts as not
+    inferior to that one."""
+    lows, best, _, passes = _lows(evidence, as_measured(evidence))
+    return evidence.names[int(best[0])], {
+        name: max(0.0, -float(lows[0, place])) for place, name in enumerate(evidence.names)
+        if passes[0, place] and place != best[0]
+    }
 
 
 def point(evidence: Evidence) -> str | None:
@@ -114,15 +142,17 @@ def point(evidence: Evidence) -> str | None:
 def rivals(evidence: Evidence, choice: str, shown: Callable[[str, str], bool]) -> list[str]:
     """The approaches that cost no more than the choice (within 5 %) and than which it is not `shown` to be better.
 
-    Who gave the very same answers is no rival: costs, or complexity, told the two apart.
+    Who scored the very same on every question at the same cost is no rival: complexity told the two apart.
     """
     mine = evidence.names.index(choice)
-    dearest = evidence.costs[mine] * EQUAL_COSTS + 1e-9
+    cost = evidence.costs[mine]
     kept = ~np.isnan(evidence.values).any(axis=1) & (evidence.weights > 0)
     return [
         name for place, name in enumerate(evidence.names)
-        if place != mine and evidence.fixed[place] and evidence.costs[place] <= dearest and not shown(choice, name)
-        and not np.array_equal(evidence.values[kept, mine], evidence.values[kept, place])
+        if place != mine and evidence.fixed[place] and evidence.costs[place] <= cost * EQUAL_COSTS + 1e-9
+        and not shown(choice, name)
+        and (evidence.costs[place] * EQUAL_COSTS < cost
+             or not np.array_equal(evidence.values[kept, mine], evidence.values[kept, place]))
     ]
 
 
