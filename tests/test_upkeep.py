@@ -26,8 +26,11 @@ from tunewise.index import Index, lexical
 from tunewise.jobs import ingest as ingest_job
 from tunewise.jobs.ages import age
 from tunewise.jobs.check import check
+from tunewise.jobs.fits import fit_state, settled
+from tunewise.jobs.freshness import _copy
 from tunewise.jobs.groups import AccessRules, assign_groups
 from tunewise.jobs.ingest import IngestResult, indexes_folder, ingest, ingest_project, open_catalog
+from tunewise.jobs.library import library
 from tunewise.jobs.search import generations, search, switch
 from tunewise.jobs.watch import watch
 from tunewise.nouns import Page, Retrieval
@@ -394,6 +397,46 @@ def test_a_follow_up_question_is_asked_from_the_command_line(root: Path, capsys:
     assert run(["ask", "And on Fridays?", "--approach", "rag", "--json", *turn]) == 0
     assert json.loads(capsys.readouterr().out)["answer"]["hits"][0]["chunk"]["document"] == "open/hours.md"
     assert run(["ask", "And on Fridays?", "--turn", "no answer"]) == 2
+
+
+def test_fitted_weights_hold_when_documents_change_and_their_age_is_said(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"id": "q", "question": "When does the warehouse close?", "answers": ["noon"], "split": "validation",
+             "gold": [{"document": "open/hours.md", "start": 0, "end": 5}]}
+    (root / "questions.jsonl").write_text(json.dumps(asked) + "\n", encoding="utf-8")
+    bring(root)
+    monkeypatch.chdir(root)
+    assert run(["index", "fit", "--json"]) == 0
+    id = json.loads(capsys.readouterr().out)["fit"]
+
+    def used() -> tuple[str | None, str]:
+        with library(load(root)) as books:
+            return settled(load(root), books, Retrieval(), []).fit, fit_state(books.home, books.index.generation)
+
+    assert used() == (id, "current")
+    assert run(["search", "warehouse closes"]) == 0
+    assert "index fit" not in capsys.readouterr().err
+    write(root, "new.md", "# New\n\nDrivers wear vests.\n")
+    bring(root)
+    assert used() == (id, "older")
+    assert run(["search", "warehouse closes"]) == 0
+    assert "fitted on an earlier state of the index" in capsys.readouterr().err
+    assert run(["index", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fit"] == {"id": id, "state": "older"}
+    # What freshness compares before and after a change weighs the legs alike.
+    copy = _copy(load(root), root / "copied")
+    assert ingest_project(copy).documents == 5
+    with library(copy) as books:
+        assert settled(copy, books, Retrieval(), []).fit == id
+    with library(load(root)) as books:
+        for change in ({"embedder_fingerprint": "x"}, {"lexical": "x"}):
+            other = replace(books.index.generation, fingerprint="x", **change)
+            assert fit_state(books.home, other) == "other"
+    # An own weight, or one leg alone, goes before what was fitted.
+    with library(load(root)) as books:
+        for own in (Retrieval(dense_weight=0.3), Retrieval(mode="lexical")):
+            assert settled(load(root), books, own, []).fit is None
 
 
 # ---------------------------------------------------------------------------------------------------- check

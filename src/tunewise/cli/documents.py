@@ -146,12 +146,15 @@ def search(
 ) -> None:
     """Show the passages that an answer would be given."""
     from tunewise.jobs.ages import ages
+    from tunewise.jobs.fits import is_fitted, present_fit
     from tunewise.jobs.search import search as job
     from tunewise.nouns import to_json
 
     project = project_of(k=k, mode=mode)
     hits = job(project, query, groups=(group or ()) if public else group or None)
     known = ages(project, (hit.chunk.document for hit in hits))
+    if is_fitted(project.retrieval):
+        say_of_fit(present_fit(project)[1])
     if manners.json:
         out_json([to_json(hit) | {"age": known.get(hit.chunk.document)} for hit in hits])
     elif not hits:
@@ -164,6 +167,12 @@ def search(
                 f"{stale_mark(known.get(chunk.document))}")
             out("   " + " ".join(chunk.text.split()))
     following("tunewise ask '…'")
+
+
+def say_of_fit(state: str) -> None:
+    """Say that the fitted leg weights are not of the present index; nothing when they are, or there are none."""
+    if state in ("older", "other"):
+        say(message(f"fit_{state}"))
 
 
 def stale_mark(age: Age | None) -> str:

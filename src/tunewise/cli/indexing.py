@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tunewise.cli.documents import confirm, project_of
+from tunewise.cli.documents import confirm, project_of, say_of_fit
 from tunewise.cli.flags import command
 from tunewise.cli.messages import message
 from tunewise.cli.terminal import following, manners, out, out_json, progress, say
@@ -24,12 +24,18 @@ def register(app: typer.Typer) -> None:
 
 
 def index_list() -> None:
-    """List the generations of the index, the current one marked."""
+    """List the generations of the index, the current one marked.
+
+    It also says whether the leg weights of `index fit` were fitted on another state of the index.
+    """
+    from tunewise.jobs.fits import present_fit
     from tunewise.jobs.search import generations
 
-    current, known = generations(project_of())
+    project = project_of()
+    current, known = generations(project)
+    fit, state = present_fit(project)
     if manners.json:
-        out_json({"current": current, "generations": known})
+        out_json({"current": current, "generations": known, "fit": {"id": fit, "state": state} if fit else None})
         return
     if not known:
         say(message("no_index"))
@@ -37,6 +43,7 @@ def index_list() -> None:
         what = message("generation", documents=generation.documents, chunks=generation.chunks,
                        embedder=generation.embedder)
         out(f"{'*' if generation.id == current else ' '} {generation.id}  {generation.created}  {what}")
+    say_of_fit(state)
     following("tunewise index rollback GENERATION" if len(known) > 1 else "tunewise ingest")
 
 

@@ -174,6 +174,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "questions in {language}: the dense leg weighs {weight:g}",
         "{language} 问题：语义检索的权重为 {weight:g}",
     ),
+    "fit_older": (
+        "the leg weights of `tunewise index fit` were fitted on an earlier state of the index; "
+        "the same command fits them anew",
+        "`tunewise index fit` 的检索权重是按较早的索引拟合的；重新运行该命令即可更新",
+    ),
+    "fit_other": (
+        "the leg weights of `tunewise index fit` were fitted with another embedder or tokenizer and are not used; "
+        "the same command fits them anew",
+        "`tunewise index fit` 的检索权重是用另一个嵌入模型或分词器拟合的，未被使用；重新运行该命令即可更新",
+    ),
     "stale": ("stale: {days} days old, {allowed} allowed", "已过期：{days} 天前的版本，规定不超过 {allowed} 天"),
     "stale_unknown": ("stale: its age is unknown, {allowed} days allowed", "日期未知，规定不超过 {allowed} 天"),
     "confirm_erase": ("Erase {document} for good?", "确定彻底删除 {document} 吗？"),

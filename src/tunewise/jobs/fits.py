@@ -1,7 +1,8 @@
 """What retrieval learned from a project's validation questions: leg weights and the gate, kept by what they rest on.
 
 Test questions are never read here. A fit is worked out once for an index, an embedder, settings and validation
-questions.
+questions. The leg weights that were asked for hold on when documents change: they say how far each leg can be trusted,
+which is a matter of the embedder, the tokenizer and the language. That they are older than the index is said.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import Damaged, DataMistake
+from tunewise.jobs.search import ingested
 from tunewise.nouns import Question, Retrieval, to_json
 from tunewise.retrieval import Fit
 from tunewise.scorers.retrieval import retrieval_scores
 from tunewise.store import fingerprint, project_folder, read_json, write_json
 
 if TYPE_CHECKING:
+    from tunewise.catalog import Generation
     from tunewise.jobs.library import Library
     from tunewise.project import Project
 
@@ -28,14 +31,7 @@ _LIMIT = 400
 
 def load_fit(home: Path, id: str) -> Fit:
     """A fit of this project by its id; `Damaged` when it is not there or not what was written."""
-    file = _file(home, id)
-    tip = "tunewise index fit works it out again"
-    if not file.is_file():
-        raise Damaged(f"there is no fit {id!r} in {file.parent}", tip=tip)
-    value = read_json(file)
-    if fingerprint(value["fit"]) != value["sha256"]:
-        raise Damaged(f"{file} is not what was written", tip=tip)
-    return _fit(value["fit"])
+    return _fit(_kept(home, id)["fit"])
 
 
 def chosen(home: Path) -> str | None:
@@ -44,17 +40,44 @@ def chosen(home: Path) -> str | None:
     return read_json(file)["fit"] if file.is_file() else None
 
 
+def fit_state(home: Path, generation: Generation) -> str:
+    """What the fit that was made last is to an index generation: "current", "older", "other" or "" (there is none).
+
+    "older": made on another state of the index, and used. "other": with another embedder or tokenizer, and not used.
+    """
+    id = chosen(home)
+    if id is None:
+        return ""
+    about = _kept(home, id)["about"]
+    if about["index"] == generation.fingerprint:
+        return "current"
+    same = (about["embedder"], about.get("lexical")) == (generation.embedder_fingerprint, generation.lexical)
+    return "older" if same else "other"
+
+
+def present_fit(project: Project) -> tuple[str | None, str]:
+    """(id of the fit that was made last, its `fit_state` for the index that answers); (None, "") when there is none."""
+    home = project_folder(project.root)
+    with ingested(project.root) as catalog:
+        generation = catalog.current()
+        return (chosen(home), fit_state(home, generation)) if generation else (None, "")
+
+
 def settled(project: Project, books: Library, settings: Retrieval, questions: Sequence[Question]) -> Retrieval:
     """The settings with the fit that holds for them: for an adaptive gate one that is made now if there is none; else
-    the leg weights of `tunewise index fit`, where it was run on the present index."""
+    the leg weights of `tunewise index fit`, unless embedder or tokenizer are others by now."""
     if settings.gate == "adaptive":
         return replace(settings, fit=make_fit(books, settings, questions))
-    if settings.mode != "hybrid" or settings.dense_weight is not None:
+    if not is_fitted(settings):
         return settings
-    id = chosen(project_folder(project.root))
-    if id is None or read_json(_file(books.home, id))["about"]["index"] != books.index.fingerprint:
-        return settings
-    return replace(settings, fit=id)
+    home = project_folder(project.root)
+    used = fit_state(home, books.index.generation) in ("current", "older")
+    return replace(settings, fit=chosen(home)) if used else settings
+
+
+def is_fitted(settings: Retrieval) -> bool:
+    """Whether the leg weights of `tunewise index fit` are for these settings: nothing else says what a leg weighs."""
+    return settings.mode == "hybrid" and settings.dense_weight is None
 
 
 def make_fit(books: Library, settings: Retrieval, questions: Sequence[Question], *, choose: bool = False) -> str:
@@ -79,9 +102,10 @@ def make_fit(books: Library, settings: Retrieval, questions: Sequence[Question],
     about = {
         "index": books.index.fingerprint,
         "embedder": books.embedder.fingerprint,
+        "lexical": books.index.generation.lexical,
         "settings": to_json(replace(settings, fit=None)),
         "questions": fingerprint([[one.question, to_json(one.gold)] for one in known]),
-        "version": 1,
+        "version": 2,
     }
     id = fingerprint(about)[:16]
     file = _file(books.home, id)
@@ -120,6 +144,18 @@ def fit_project(project: Project, *, progress: Progress = lambda phase, done, to
         id = make_fit(books, project.retrieval, questions, choose=True)
         progress("fit", 1, 1)
         return id, load_fit(books.home, id)
+
+
+def _kept(home: Path, id: str) -> dict[str, Any]:
+    """A fit with what it rests on; `Damaged` when it is not there or not what was written."""
+    file = _file(home, id)
+    tip = "tunewise index fit works it out again"
+    if not file.is_file():
+        raise Damaged(f"there is no fit {id!r} in {file.parent}", tip=tip)
+    value = read_json(file)
+    if fingerprint(value["fit"]) != value["sha256"]:
+        raise Damaged(f"{file} is not what was written", tip=tip)
+    return value
 
 
 def _file(home: Path, id: str) -> Path:

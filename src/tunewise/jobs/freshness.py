@@ -127,12 +127,13 @@ def freshness(
 
 
 def _copy(project: Project, place: Path) -> Project:
-    """The project elsewhere: its documents and the vectors that were computed, with an index of its own."""
+    """The project elsewhere: its documents, the vectors that were computed and what was fitted, with its own index."""
     shutil.copytree(project.documents, place / "documents", symlinks=True)
     shutil.copy(project.questions, place / "questions.jsonl")
-    cache = project_folder(project.root) / "cache"
-    if cache.is_dir():
-        shutil.copytree(cache, project_folder(place) / "cache")
+    # Without the fits the legs would weigh something else after the change than before it.
+    for name in ("cache", "fits"):
+        if (project_folder(project.root) / name).is_dir():
+            shutil.copytree(project_folder(project.root) / name, project_folder(place) / name)
     return replace(
         project, root=place, documents=place / "documents", questions=place / "questions.jsonl", index=None,
         training=_rooted(project.training, project.root),
