@@ -23,6 +23,7 @@ from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
 from tunewise.jobs.beside import beside
+from tunewise.jobs.choosing import with_choices
 from tunewise.jobs.energy import Metered
 from tunewise.jobs.fits import settled
 from tunewise.jobs.foreign import foreign_ask, identify, is_foreign, leaves_for, masked
@@ -275,7 +276,7 @@ def _measure(
         approach = replace(approach, index=books.index.fingerprint, retrieval=retrieval)
         cost = replace(cost, index_seconds=seconds, artefact_bytes=cost.artefact_bytes + size)
     approach, foreign = replace(approach, adapter=adapter.name if adapter else None), approach
-    theirs = is_foreign(approach)
+    theirs, rate = is_foreign(approach), partial(scored, reads=bool(approach.index))
     if approach.answers:
         # Where the file lies on this machine is nobody's business: its hash says which one it was.
         approach = replace(approach, answers=Path(approach.answers).name)
@@ -317,6 +318,7 @@ def _measure(
             approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
         )
         alone = _alone(ask, asked) if is_local(approach.model) else ()
+        rate = with_choices(rate, approach, model, examples)
         if not far(approach):
             ask = metered = Metered(ask)
         del model, retriever, writer
@@ -329,7 +331,7 @@ def _measure(
         ask,
         asked,
         approach=approach,
-        score=partial(scored, reads=bool(approach.index)),
+        score=rate,
         folder=place,
         identity=identity,
         batch=32,
@@ -339,7 +341,7 @@ def _measure(
     )
     # What the journal held is in the rows now.
     (place / "replies.jsonl").unlink(missing_ok=True)
-    del ask
+    del ask, rate
     gc.collect()
     return run
 

@@ -78,17 +78,25 @@ def choices_made(
     made = []
     for begin in range(0, len(items), _TOGETHER):
         progress(begin, len(items))
-        part = items[begin : begin + _TOGETHER]
-        pairs = []
-        for item in part:
-            asked = f"{item.context}\n\n{item.question}" if item.context else item.question
-            prompt = prompt_tokens(model.tokenizer, [{"role": "user", "content": asked}])
-            for choice in item.choices:
-                pairs.append((prompt, model.tokenizer(choice, add_special_tokens=False)["input_ids"]))
-        found = iter(log_likelihoods(model, pairs))
-        for item in part:
-            per_byte = [next(found) / len(choice.encode()) for choice in item.choices]
-            made.append(per_byte.index(max(per_byte)))
+        asked = []
+        for item in items[begin : begin + _TOGETHER]:
+            words = f"{item.context}\n\n{item.question}" if item.context else item.question
+            asked.append(([{"role": "user", "content": words}], item.choices))
+        made += likeliest(model, asked)
+    return made
+
+
+def likeliest(model: LocalModel, asked: Sequence[tuple[list[dict[str, str]], Sequence[str]]]) -> list[int]:
+    """The place of the choice that the model finds likeliest per byte after each list of chat messages."""
+    pairs = []
+    for messages, choices in asked:
+        prompt = prompt_tokens(model.tokenizer, messages)
+        pairs += [(prompt, model.tokenizer(choice, add_special_tokens=False)["input_ids"]) for choice in choices]
+    found = iter(log_likelihoods(model, pairs))
+    made = []
+    for _, choices in asked:
+        per_byte = [next(found) / len(choice.encode()) for choice in choices]
+        made.append(per_byte.index(max(per_byte)))
     return made
 
 

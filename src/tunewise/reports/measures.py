@@ -45,6 +45,7 @@ PLACES: dict[str, Place] = {
     "list_f1": Place("quality", "points"),
     "list_exact": Place("quality", "percent"),
     "yes_no": Place("quality", "percent"),
+    "choice_likelihood": Place("quality", "percent"),
     "rouge1": Place("quality", "points"),
     "rouge2": Place("quality", "points"),
     "rougeL": Place("quality", "points"),
