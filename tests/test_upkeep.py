@@ -388,6 +388,36 @@ def test_stale_sources_are_flagged(root: Path, capsys: pytest.CaptureFixture[str
     assert "stale: " in capsys.readouterr().out
 
 
+def test_documents_are_listed_for_those_who_may_read_them(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "tunewise.toml").write_text(
+        '[project]\nembedder = "hash"\n[groups]\n"hr/*" = ["hr"]\n[max_age_days]\n"open/*" = 30\n', encoding="utf-8")
+    bring(root)
+    (root / "documents/仓库.md").write_bytes(b"")
+    bring(root)
+    monkeypatch.chdir(root)
+
+    def listed(*flags: str) -> dict[str, dict]:
+        capsys.readouterr()
+        assert run(["documents", "list", "--json", *flags]) == 0
+        return {one["id"]: one for one in json.loads(capsys.readouterr().out)}
+
+    everything = listed()
+    assert list(everything) == ["hr/leave.md", "hr/pay.md", "open/hours.md", "仓库.md"]
+    hours = everything["open/hours.md"]
+    assert (hours["title"], hours["groups"], len(hours["revision"]), hours["read"]) == ("Hours", [], 12, "md")
+    assert hours["modified"] == "2020-09-13T12:26:40Z" and hours["days"] > 1000 and hours["stale"] is True
+    assert (hours["allowed"], everything["hr/pay.md"]["allowed"], everything["hr/pay.md"]["groups"]) == (
+        30, None, ["hr"])
+    assert everything["仓库.md"]["faults"] and hours["faults"] == []
+    assert set(listed("--public")) == {"open/hours.md", "仓库.md"}
+    assert set(listed("--group", "hr")) == set(everything)
+    assert run(["documents", "list", "--public"]) == 0
+    shown = capsys.readouterr().out
+    assert "Pay" not in shown and "open/hours.md  Hours  (" in shown and "stale: " in shown
+
+
 def test_a_follow_up_question_is_asked_from_the_command_line(root: Path, capsys: pytest.CaptureFixture[str],
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "tunewise.toml").write_text('[project]\nembedder = "hash"\nmodel = "echo"\n[retrieval]\nk = 1\n')

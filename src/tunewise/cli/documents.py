@@ -1,4 +1,4 @@
-"""init, ingest, search: from a folder of documents to passages that can be found."""
+"""init, ingest, documents, search: from a folder of documents to passages that can be found."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tunewise.project import DEFAULT_APPROACHES, FILE, Project, load_project
 
 if TYPE_CHECKING:
     from tunewise.jobs.ages import Age
+    from tunewise.jobs.documents import Listed
     from tunewise.jobs.ingest import IngestResult
 
 
@@ -36,6 +37,10 @@ def register(app: typer.Typer) -> None:
     command(app, "init", example="tunewise init handbook --language en")(init)
     command(app, "ingest", example="tunewise ingest\ntunewise ingest ~/policies --tokens 160\n"
             "tunewise ingest --watch\ntunewise ingest --url https://example.org/sitemap.xml")(ingest)
+    documents = typer.Typer(help="The documents of the index.", rich_markup_mode=None)
+    command(documents, "list", example="tunewise documents list\n"
+                                       "tunewise documents list --public --json")(documents_list)
+    app.add_typer(documents, name="documents")
     command(app, "search", example="tunewise search 'how long may I return an article?' --k 5")(search)
 
 
@@ -134,6 +139,30 @@ def _ingested(result: IngestResult) -> None:
                     removed=result.removed, unchanged=result.unchanged, seconds=result.seconds))
 
 
+def documents_list(
+    *,
+    group: Annotated[list[str] | None, typer.Option(envvar="TUNEWISE_GROUP",
+                                                    help="List as a member of this group.")] = None,
+    public: Annotated[bool, typer.Option("--public", envvar="TUNEWISE_PUBLIC",
+                                         help="List as a member of none.")] = False,
+) -> None:
+    """List the documents: who may read them, which revision, how old, and how they were read."""
+    from tunewise.jobs.documents import documents
+
+    found = documents(project_of(), groups=(group or ()) if public else group or None)
+    if manners.json:
+        out_json(found)
+    else:
+        for one in found:
+            about = [one.revision, one.modified or message("no_date"), one.read, *(f"[{name}]" for name in one.groups)]
+            out(f"{one.id}  {one.title}  ({', '.join(about)}){stale_mark(one)}")
+            for fault in one.faults:
+                out(f"   {fault}")
+        if not found:
+            say(message("no_documents"))
+    following("tunewise search '…'")
+
+
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     *,
@@ -171,11 +200,13 @@ def search(
 
 def say_of_fit(state: str) -> None:
     """Say that the fitted leg weights are not of the present index; nothing when they are, or there are none."""
-    if state in ("older", "other"):
-        say(message(f"fit_{state}"))
+    if state == "older":
+        say(message("fit_older"))
+    elif state == "other":
+        say(message("fit_other"))
 
 
-def stale_mark(age: Age | None) -> str:
+def stale_mark(age: Age | Listed | None) -> str:
     """What is said behind a source that is older than its rule; "" for any other."""
     if age is None or not age.stale:
         return ""

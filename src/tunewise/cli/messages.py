@@ -119,6 +119,28 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "compare, ask and serve go by tunewise.toml: to keep this, [training.{recipe}] {lines}",
         "compare、ask 和 serve 以 tunewise.toml 为准；要保留这些设置，请写入 [training.{recipe}] {lines}",
     ),
+    "dry_row": ("--- row {number} of {count} shown ---", "--- 样例 {number}/{count} ---"),
+    "dry_rows": (
+        "{rows} rows, {tokens:,} tokens, the longest {longest}",
+        "{rows} 行，{tokens:,} 个词元，最长 {longest}",
+    ),
+    "dry_steps": (
+        "batch {size} × {accumulation} accumulated, {epochs:g} epochs, {steps} steps, rate {rate:g}",
+        "批大小 {size} × 累积 {accumulation}，{epochs:g} 轮，{steps} 步，学习率 {rate:g}",
+    ),
+    "dry_parameters": (
+        "{trained:,} of {parameters:,} parameters are trained ({share:.2%}): {method}",
+        "训练 {parameters:,} 个参数中的 {trained:,} 个（{share:.2%}）：{method}",
+    ),
+    "dry_estimate": (
+        "estimate: {low:.1f} to {high:.1f} minutes, {least:.1f} to {most:.1f} GB ({free:.1f} GB are free)",
+        "估计：{low:.1f} 至 {high:.1f} 分钟，内存 {least:.1f} 至 {most:.1f} GB（可用 {free:.1f} GB）",
+    ),
+    "dry_later": (
+        "what {recipe} trains on is made from its parent's own answers while it runs: no figures before that",
+        "{recipe} 的训练数据在运行时由其父模型的回答生成，因此此前没有估计值",
+    ),
+    "dry_done": ("nothing was trained; the adapter would be {path}", "未进行训练；适配器将位于 {path}"),
     "tune_done": ("adapter in {path}", "适配器位于 {path}"),
     "standing": (
         "{name}: quality {mean:.3f} ({low:.3f} to {high:.3f}), {seconds:.2f} s an answer",
@@ -174,6 +196,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "questions in {language}: the dense leg weighs {weight:g}",
         "{language} 问题：语义检索的权重为 {weight:g}",
     ),
+    "no_date": ("no date", "无日期"),
+    "no_documents": ("no documents", "没有文档"),
     "fit_older": (
         "the leg weights of `tunewise index fit` were fitted on an earlier state of the index; "
         "the same command fits them anew",

@@ -1,5 +1,5 @@
 """Which files of a folder are as they were at the last ingest, by size and time of modification, as rsync tells it;
-and which files a document is.
+which files a document is, and what of them could not be read.
 
 Knows nothing about what is in them.
 """
@@ -9,10 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from tunewise.errors import Damaged
 from tunewise.jobs.globs import nfc
 from tunewise.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from tunewise.reading import Unread
 
 _RACY = 2.0
 """Seconds: a file written just before it was read may be written again without another time; it is read once more."""
@@ -71,3 +75,19 @@ class SeenFiles:
         good = {*read, *self.skipped}
         files = {id: state for id, state in self._found.items() if id in good}
         write_json(self._path, {"settings": self._settings, "files": files})
+
+
+def keep_faults(home: Path, unread: Sequence[Unread]) -> None:
+    """Keep what an ingest could not read of the files: all of it, since such files are tried again every time."""
+    file = home / "unread.json"
+    told: dict[str, list[str]] = {}
+    for one in unread:
+        told.setdefault(one.source, []).append(one.reason)
+    if told or file.is_file():
+        write_json(file, told)
+
+
+def kept_faults(home: Path) -> dict[str, list[str]]:
+    """{document id: reasons} as `keep_faults` was told."""
+    file = home / "unread.json"
+    return read_json(file) if file.is_file() else {}

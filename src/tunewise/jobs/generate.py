@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewise.errors import DataMistake
 from tunewise.jobs.foreign import refuse_leaving
+from tunewise.jobs.globs import matches
 from tunewise.jobs.library import library
 from tunewise.models import describe_model, load_model
 from tunewise.nouns import Chunk, Decoding, Retrieval
@@ -61,7 +61,7 @@ def generate_questions(
 
 
 def _chosen(chunks: Sequence[Chunk], documents: Sequence[str], limit: int | None) -> list[Chunk]:
-    wanted = [c for c in chunks if not documents or any(fnmatchcase(c.document, glob) for glob in documents)]
+    wanted = [c for c in chunks if not documents or any(matches(c.document, glob) for glob in documents)]
     if not wanted:
         raise DataMistake(f"no document matches {', '.join(documents)}", tip="tunewise documents list shows the ids")
     if limit is None or limit >= len(wanted):

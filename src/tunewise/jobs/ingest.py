@@ -21,7 +21,7 @@ from tunewise.errors import ConfigMistake, Damaged, DataMistake, DiskFull
 from tunewise.index import Ahead, build, passage_text
 from tunewise.index.place import erase_all_but, unreached
 from tunewise.jobs import reserve
-from tunewise.jobs.files import SeenFiles
+from tunewise.jobs.files import SeenFiles, keep_faults
 from tunewise.jobs.globs import idle
 from tunewise.jobs.groups import AccessRules, assigned_groups, read_rules
 from tunewise.jobs.renames import Inheritance, some
@@ -208,6 +208,7 @@ def ingest(
         # What was read in part is read again, so that its fault is named again.
         faulty = {one.source for one in unread}
         files.keep([document.id for document in documents if document.id not in faulty])
+        keep_faults(home, unread)
         leave(catalog, home)
         notes += [*(generation.notes if generation else ()), *unemptied(project)]
         seconds = time.monotonic() - started
@@ -216,7 +217,8 @@ def ingest(
             file = home / "ingest.json"
             known_seconds = read_json(file) if file.is_file() else {}
             whole = known_seconds.get(before.id, 0.0) if before is not None else 0.0
-            write_json(file, known_seconds | {generation.id: max(seconds, whole)})
+            part = {"update": seconds} if before is not None and counts["unchanged"] else {}
+            write_json(file, known_seconds | part | {generation.id: max(seconds, whole)})
         return IngestResult(
             generation=generation, documents=len(left), removed=len(removed), unread=tuple(unread),
             seconds=seconds, notes=tuple(notes), **counts,
