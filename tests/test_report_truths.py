@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,29 @@ def test_costs_that_nobody_knows_are_not_called_excluded() -> None:
     assert [cell.en for cell in bills.cells(unknown)][3:] == ["not known", "not known"]
 
 
+def test_what_is_not_drawn_is_not_left_out_of_the_sentence() -> None:
+    """The best has no known cost: another one is then not the best."""
+    comparison, recommendation, needs = sample()
+    best = comparison.standings[0].approach.name
+    costs = {**recommendation.total_cost, best: math.inf}
+    unknown = tuple(replace(line, rate=math.inf) if line.name == best else line for line in recommendation.bills)
+    some = replace(recommendation, choice=best, total_cost=costs, bills=unknown)
+    figure = plots.quality_cost(comparison, some, needs)
+    assert figure.takeaway.en.startswith("Of those whose cost is known: ") and f"not known: {best}." in figure.what.en
+    page = reports.html(comparison, some, needs=needs)
+    assert "nobody told what an answer costs" in page
+
+
+def test_seconds_that_somebody_else_did_not_tell_are_not_nought() -> None:
+    comparison, recommendation, _ = sample()
+    first = comparison.standings[0]
+    theirs = replace(first, approach=replace(first.approach, answers="theirs.jsonl"), seconds_p50=0.0, seconds_p95=0.0,
+                     tokens_in=0.0, tokens_out=0.0)
+    shown = replace(comparison, standings=(theirs, *comparison.standings[1:]))
+    found = {c.key: c.text(theirs) for c in columns(shown, recommendation)}
+    assert [found[key] for key in ("seconds_p50", "seconds_p95", "tokens_in", "tokens_out")] == ["–"] * 4
+
+
 def test_one_that_is_alone_is_not_the_cheapest_of_those_that_are_good_enough() -> None:
     comparison, recommendation, needs = sample()
     alone = replace(recommendation, rejected=dict.fromkeys(
@@ -98,11 +122,13 @@ def test_costs_stand_there_by_part_with_their_prices() -> None:
 
 
 def test_a_tie_is_never_sure() -> None:
-    assert sureness(0.97).en == "very sure" and sureness(0.97, tie=True).en == "leaning, but a tie"
+    assert sureness(0.97).en == "very sure" and sureness(0.97, tie=True).en == "often chosen, but a tie"
     comparison, recommendation, needs = sample()
     tied = replace(recommendation, support=0.97, tie=("raft",))
     for text in (story.sure(tied).en, reports.html(comparison, tied, needs=needs)):
-        assert "leaning, but a tie" in text and "very sure" not in text
+        assert "often chosen, but a tie" in text and "very sure" not in text
+    assert "<b>97 %</b>" in reports.html(comparison, replace(tied, tie=()), needs=needs)
+    assert "<b>97 %</b>" not in reports.html(comparison, tied, needs=needs), "a large number would be read as certainty"
 
 
 def test_what_decides_stands_first_and_the_rest_is_folded() -> None:
@@ -176,6 +202,46 @@ def test_every_reason_of_a_citation_has_chinese_words() -> None:
         said = re.sub(r"\{[^}]*\}", "7", said)
         assert why(said).zh != said, text
     assert why("there is no passage 4: none was supplied").zh == "没有第 4 段：未提供段落"
+
+
+@pytest.mark.browser
+def test_a_chinese_page_has_no_english_sentence(chromium, tmp_path: Path) -> None:
+    """With gates, notes, somebody else's system, seeds and refused citations; names and quoted content aside."""
+    comparison, recommendation, needs = sample(22)
+    first, others = comparison.standings[0], comparison.standings[1:]
+    theirs = replace(others[0], approach=replace(others[0].approach, answers="theirs.jsonl"))
+
+    def checked(row):
+        told = "only 40% of its character pairs are in the passage"
+        cited = tuple(replace(one, verified=False, reason=told) for one in row.answer.citations)
+        return replace(row, answer=replace(row.answer, citations=cited), seeds=(row, row, row))
+
+    rows = {question: {**each, first.approach.name: checked(each[first.approach.name])}
+            for question, each in comparison.rows.items()}
+    full = replace(comparison, standings=(first, theirs, *others[1:]), rows=rows)
+    path = tmp_path / "report.html"
+    path.write_text(reports.html(full, recommendation, needs=needs, language="zh"), "utf-8")
+    tab = chromium.new_page(viewport={"width": 1300, "height": 900})
+    tab.goto(path.as_uri())
+    for fold in tab.locator("details > summary").all():
+        if fold.is_visible():
+            fold.click()
+    texts = tab.evaluate("""() => {
+      const own = "bdi, code, .tree, .ask, .said, .raw, .passage > :not(.meta), .gold dd, .detail h3, script, style";
+      const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (walk.nextNode()) {
+        const parent = walk.currentNode.parentElement;
+        if (!parent.closest(own) && parent.checkVisibility()) found.push(walk.currentNode.textContent);
+      }
+      for (const node of document.querySelectorAll("[title], [aria-label], [placeholder]"))
+        if (node.checkVisibility() && !node.closest(own))
+          for (const name of ["title", "aria-label", "placeholder"]) found.push(node.getAttribute(name) || "");
+      return found;
+    }""")
+    assert len(texts) > 300 and any("字对在段落中" in text for text in texts)
+    english = [text for text in texts if re.search(r"[A-Za-z]{2,}[ ,]+[a-z]{2,}[ ,]+[a-z]{2,}", text)]
+    assert english == []
+    tab.close()
 
 
 def test_no_needs_no_prices() -> None:

@@ -134,22 +134,27 @@ def columns(comparison: Comparison, recommendation: Recommendation | None = None
     return sorted([replace(c, main=c.key in first) for c in (*known, *extra, *rest)], key=place)
 
 
+def _told(of: Callable[[Standing], float]) -> Callable[[Standing], Value]:
+    """A figure that somebody else's answers may not tell: their 0 is no measurement."""
+    return lambda standing: (of(standing) or None) if standing.approach.answers else of(standing)
+
+
 def _speed() -> list[Column]:
     return [
         Column("seconds_p50", "speed", Say("p50 s", "p50 秒"),
                Say("Seconds per answer: half of the answers were faster.", "每答秒数：一半的答案比它快。"),
-               lambda s: s.seconds_p50, number, False, 16),
+               _told(lambda s: s.seconds_p50), number, False, 16),
         Column("seconds_p95", "speed", Say("p95 s", "p95 秒"),
                Say("Seconds per answer: 19 of 20 are faster. Of a model on this machine four questions are asked one "
                    "at a time, so it is nearly the slowest of these.",
                    "每答秒数：20 个中有 19 个比它快。本机模型只单独提问四题，因此接近其中最慢的一题。"),
-               lambda s: s.seconds_p95, number, False, 6),
+               _told(lambda s: s.seconds_p95), number, False, 6),
         Column("tokens_in", "speed", Say("Tokens in", "输入词元"),
                Say("Mean tokens that the model read for one answer.", "每答平均读入的词元数。"),
-               lambda s: s.tokens_in, number, False, 18),
+               _told(lambda s: s.tokens_in), number, False, 18),
         Column("tokens_out", "speed", Say("Tokens out", "输出词元"),
                Say("Mean tokens that the model wrote for one answer.", "每答平均写出的词元数。"),
-               lambda s: s.tokens_out, number, None, 19),
+               _told(lambda s: s.tokens_out), number, None, 19),
         Column("errors", "speed", Say("Errors", "出错"),
                Say("Questions at which it failed; each counts as an empty answer.", "报错的题数；每题按空答案计分。"),
                lambda s: float(s.errors), number, False, 26),

@@ -37,7 +37,9 @@ def where(recommendation: Recommendation | None) -> list[Say]:
     if recommendation is None or not recommendation.choice:
         return []
     others = [w for w in recommendation.winners if w.name != recommendation.choice and w.mean > w.choice_mean]
-    return [_where(w, recommendation.choice) for w in sorted(others, key=lambda w: (not w.better, w.stratum))]
+    # The same questions under a second name (all that is unanswerable, the kind "unanswerable") are no news.
+    once = {(w.name, w.n, w.mean, w.choice_mean): w for w in sorted(others, key=lambda w: w.stratum, reverse=True)}
+    return [_where(w, recommendation.choice) for w in sorted(once.values(), key=lambda w: (not w.better, w.stratum))]
 
 
 def _where(winner: Winner, choice: str) -> Say:

@@ -47,8 +47,8 @@ def _cell(one: Mapping[str, Any], key: str, change: bool) -> str:
     found = _of(one, key)
     if found is None:
         return NOTHING
-    write = signed if change else percent
-    return f"{write(found['mean'])} [{write(found['low'])}, {write(found['high'])}]".replace(" %", "", 2 * (not change))
+    mean, low, high = (signed(found[k]) if change else f"{100 * found[k]:.0f}" for k in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def words(one: Mapping[str, Any]) -> Say:

@@ -87,32 +87,25 @@ def _facts(comparison: Comparison, recommendation: Recommendation | None, needs:
             )
         )
     if recommendation is not None and recommendation.choice:
-        word = sureness(recommendation.support, tie=story.tied(recommendation))
-        facts.append(
-            _figure_of(
-                Say("How sure", "把握"),
-                percent(recommendation.support),
-                both(Say(f"{word.en}: share of resamples that choose it", f"{word.zh}：重抽样中选中它的比例")),
-            )
-        )
+        share, tie = percent(recommendation.support), story.tied(recommendation)
+        word = sureness(recommendation.support, tie=tie)
+        # A large number over a tie would be read as certainty.
+        value = both(Say("Tie", "平局")) if tie else share
+        note = Say(f"{word.en}: {share} of the resamples choose it", f"{word.zh}：{share} 的重抽样选中它")
+        facts.append(_figure_of(Say("How sure", "把握"), value, both(note)))
+    line = bills.bill_of(recommendation, name)
     if name and story.total(recommendation, name):
-        span, line = story.cost_span(needs), bills.bill_of(recommendation, name)
+        span = story.cost_span(needs)
         of = bills.parts(line) if line else Say("", "")
         note = Say(f"{span.en}: {of.en}", f"{span.zh}：{of.zh}") if of.en else span
         facts.append(_figure_of(Say("Total cost", "总成本"), story.total(recommendation, name), both(note)))
+    elif line is not None and bills.unknown(line):
+        note = Say("nobody told what an answer costs: it counts as the highest", "未提供每答成本：按最高计")
+        facts.append(_figure_of(Say("Total cost", "总成本"), "?", both(note)))
     elif standing is not None:
-        facts.append(
-            _figure_of(
-                Say("Seconds per answer", "每答秒数"),
-                number(standing.seconds_p50),
-                both(
-                    Say(
-                        f"half are faster; slow ones take {number(standing.seconds_p95)}",
-                        f"中位数；较慢的为 {number(standing.seconds_p95)}",
-                    )
-                ),
-            )
-        )
+        slow = number(standing.seconds_p95)
+        note = Say(f"half are faster; slow ones take {slow}", f"中位数；较慢的为 {slow}")
+        facts.append(_figure_of(Say("Seconds per answer", "每答秒数"), number(standing.seconds_p50), both(note)))
     return f'<dl class="facts">{"".join(facts)}</dl>' if facts else ""
 
 

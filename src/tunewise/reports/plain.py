@@ -64,7 +64,7 @@ def _chosen(
     if room is None:
         return every
     left, kept = room, set()
-    for column in sorted(every, key=lambda c: c.rank):
+    for column in sorted(every, key=lambda c: (not c.main, c.rank)):
         need = 2 + max(
             [width(column.label.in_(language)), *(width(column.text(s, language)) for s in comparison.standings)]
         )

@@ -65,6 +65,8 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
     for i, s in enumerate(comparison.standings):
         estimate = _main(s, comparison.metric)
         took = totals.get(s.approach.name, float("nan")) if price else per_answer_seconds(comparison, s)
+        if not price and s.approach.answers and not took:
+            continue
         if estimate and usable(took):
             spots.append((i, s, estimate, took))
     if not spots:
@@ -122,6 +124,11 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
             svg.text(tx, at, name, _label(i, choice, s), anchor),
         ]
     takeaway = _best_and_cheapest(spots, price, needs.months if needs else 12)
+    drawn = {s.approach.name for _, s, *_ in spots}
+    hidden = [s.approach.name for s in comparison.standings if s.approach.name not in drawn]
+    if hidden:
+        takeaway = Say(f"Of those whose {'cost' if price else 'time'} is known: {takeaway.en}",
+                       f"在{'成本' if price else '耗时'}已知的方案中：{takeaway.zh}")
     names = listing([f"{p[1].approach.name} {percent(shares[p[1].approach.name])}" for p in front
                      if p[1].approach.name in shares], most=8)
     line = (
@@ -130,7 +137,12 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
         if front
         else Say("", "")
     )
-    what = Say(f"Bars: 95 % intervals.{line.en}", f"竖线：95 % 区间。{line.zh}")
+    left_out = (
+        Say(f" Not drawn, because it is not known: {listing(hidden).en}.", f"未知而未绘出：{listing(hidden).zh}。")
+        if hidden
+        else Say("", "")
+    )
+    what = Say(f"Bars: 95 % intervals.{line.en}{left_out.en}", f"竖线：95 % 区间。{line.zh}{left_out.zh}")
     return Figure("cost", takeaway, what, svg.svg(w, h, takeaway, body))
 
 

@@ -210,5 +210,5 @@ def cost_table(recommendation: Recommendation | None) -> Figure | None:
         "及转折点。")
     body = (f'<div class="scroll" role="region" tabindex="0" aria-label="{first.en}" data-aria-label-en="{first.en}" '
             f'data-aria-label-zh="{first.zh}"><table class="money"><thead><tr><th scope="col">{both(first)}</th>{heads}'
-            f'<th scope="col">{both(last)}</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
+            f'<th scope="col" class="turn">{both(last)}</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
     return Figure("money", takeaway, what, body)

@@ -58,12 +58,16 @@ VALUES: dict[str, Say] = {
 
 
 def sureness(support: float, *, tie: bool = False) -> Say:
-    """How sure a choice is, in words: the steps are 95, 80 and 50 % of the resamples, and a tie is never sure, however
-    often the rule chooses the same of those that are tied."""
+    """How sure a choice is, in words: the steps are 95, 80 and 50 % of the resamples.
+
+    A tie is never sure, however often the rule chooses the same of those that are tied: no test shows it to be better.
+    """
     if support < 0.5:
         return Say("not sure", "不确定")
-    if tie or support < 0.8:
+    if support < 0.8:
         return Say("leaning, but a tie", "略有倾向，实为平局")
+    if tie:
+        return Say("often chosen, but a tie", "常被选中，实为平局")
     return Say("very sure", "非常确定") if support >= 0.95 else Say("fairly sure", "比较确定")
 
 
@@ -158,7 +162,8 @@ def number(value: float) -> str:
         return f"{value:.1f}"
     if size >= 0.1:
         return f"{value:.2f}"
-    return f"{value:.2g}"
+    # Two digits that say something, in full: 0.000043 and not 4.3e-05.
+    return f"{value:.{min(9, 1 - math.floor(math.log10(size)))}f}" if size >= 1e-9 else f"{value:.0e}"
 
 
 def tick(value: float) -> str:
