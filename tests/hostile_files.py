@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from sample_files import book, mail, outlook, packed, pdf, repacked, sheet, slides, word
+from sample_files import book, mail, packed, repacked, sheet, slides, word
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>&x;</text></svg>'
 
@@ -159,20 +159,6 @@ def hostile(canary: Path, address: str, size: int) -> dict[str, Callable[[], byt
     ):
         made[name] = lambda data=data, part=part: with_entities(data(), part, canary, address)
     return made
-
-
-def seeds() -> dict[str, bytes]:
-    """A whole file of every format, to be mutated."""
-    return {
-        "a.pdf": pdf([("h", "Returns"), "Send it back.", ("t", [["Part", "Price"], ["Lid", "4"]])], ["保修期为两年。"]),
-        "b.pdf": pdf(["Locked"], encrypt="sesame"),
-        "a.docx": simple_word(), "a.pptx": slides(), "a.xlsx": sheet(), "a.epub": book(), "a.eml": mail(),
-        "a.msg": outlook(), "a.png": png(40, 30),
-        "a.html": b"<html><title>T</title><h1>Returns</h1><p>Send <b>it</b> back<table><tr><td>a<td>b</table><ol><li>x",
-        "a.md": b"---\ntitle: T\n---\n# Returns\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```\n",
-        "a.csv": "产品,保修\n水壶,两年\n\"a,b\",c\n".encode("gb18030"), "a.tsv": b"a\tb\n1\t2\n",
-        "a.txt": "水壶的保修期为两年。".encode("utf-16"),
-    }
 
 
 def mutated(data: bytes, random_: random.Random) -> bytes:

@@ -196,13 +196,18 @@ def mail() -> bytes:
 
 
 def outlook(subject: str = "Kettle 水壶", body: str = ENGLISH) -> bytes:
-    """An Outlook message (.msg): the smallest compound file that holds its properties."""
+    """An Outlook message (.msg): a compound file that holds its properties."""
     texts = {0x001A: "IPM.Note", 0x0037: subject, 0x0C1A: "Ann Bell", 0x0C1F: "ann@kettle.test", 0x1000: body}
     streams = {f"__substg1.0_{id:04X}001F": text.encode("utf-16-le") for id, text in texts.items()}
     entries = b"".join(
         struct.pack("<HHIII", 0x001F, id, 6, len(text.encode("utf-16-le")) + 2, 0) for id, text in texts.items()
     )
     streams["__properties_version1.0"] = struct.pack("<8xIIII8x", 0, 0, 0, 0) + entries
+    return compound(streams)
+
+
+def compound(streams: dict[str, bytes]) -> bytes:
+    """A compound file, as Outlook and the old Excel wrote: at most seven streams, each below 4,096 bytes."""
     names = sorted(streams, key=lambda name: (len(name), name.upper()))
     small, starts, table = b"", {}, []
     for name in names:

@@ -10,9 +10,13 @@ import time
 import zipfile
 from pathlib import Path
 
+import pytest
+
+import format_seeds
+import fuzzed_parsers
 import hostile_files
 from sample_files import ENGLISH, packed, read, repacked, sheet
-from tunewise.reading import read_folder
+from tunewise.reading import SUFFIXES, read_folder
 
 CANARY = "canary-7f3a91"
 
@@ -119,10 +123,11 @@ def test_a_folder_with_broken_files_gives_the_others_and_the_reasons(tmp_path: P
 
 def test_mutated_files_of_every_format(tmp_path: Path) -> None:
     random_ = random.Random(20251101)
-    seeds = hostile_files.seeds()
-    seeds.pop("a.png")  # what is recognised in a picture takes seconds; bench/probes/reading.py has them
-    names = sorted(seeds)
-    for number in range(260):
+    seeds = format_seeds.seeds()
+    assert len(seeds) >= 60 and len({Path(name).suffix for name in seeds}) >= len(SUFFIXES) - 3
+    # What is recognised in a picture takes seconds; bench/probes/reading.py has them.
+    names = sorted(name for name in seeds if not name.startswith(("lid.", "scan.")))
+    for number in range(5 * len(names)):
         seed = names[number % len(names)]
         (tmp_path / f"{number:04}{Path(seed).suffix}").write_bytes(hostile_files.mutation(seeds[seed], random_))
     documents, unread = read_folder(tmp_path, processes=2, seconds_per_file=20)
@@ -131,3 +136,35 @@ def test_mutated_files_of_every_format(tmp_path: Path) -> None:
     }
     # A reader's own surprise would be a fault of ours, even though it cost one file.
     assert not [one for one in unread if "its reader failed" in one.reason]
+
+
+def test_seeds_of_every_format_can_be_read(tmp_path: Path) -> None:
+    for name, data in format_seeds.seeds().items():
+        (tmp_path / name).write_bytes(data)
+    for name in list(format_seeds.seeds()):
+        if name.startswith(("lid.", "scan.")):
+            (tmp_path / name).unlink()
+    documents, unread = read_folder(tmp_path, passwords=["x"], processes=2)
+    assert len(documents) == len(list(tmp_path.iterdir()))
+    # What is attached and not read, and the one that was damaged to begin with.
+    assert sorted(one.source for one in unread) == ["both.eml", "damaged.txt", "nested.eml"]
+
+
+@pytest.mark.parametrize("name", sorted(fuzzed_parsers.PARSERS))
+def test_our_own_parsers_raise_nothing_but_our_own_errors(name: str) -> None:
+    found = fuzzed_parsers.fuzz(name, seed=20251101, runs=25)
+    assert found.runs == 25 and found.edges and not found.findings
+
+
+def test_the_fuzzer_finds_what_hides_behind_several_steps() -> None:
+    from tunewise.reading.plain import read_markdown
+
+    def broken(data: bytes) -> object:
+        draft = read_markdown(data)
+        # Only an input with a title, a heading and a table gets here.
+        if draft.title and draft.headings and draft.text.count("|") > 30:
+            raise KeyError("a fault of the parser")
+        return draft
+
+    found = fuzzed_parsers.fuzz("Markdown", runs=600, parse=broken)
+    assert [error.partition(" ")[0] for error in found.findings] == ["KeyError"]

@@ -102,6 +102,7 @@ def test_markdown_between_rules_is_text(tmp_path: Path, text: str) -> None:
     "front",
     [
         "title: T",
+        "\ntitle: T\nlayout: page\n",
         "title: 'T'\n\n# of the site\nlayout: page\ntags:\n- a\n- b\n",
         'a:\n  - b\n\n"c" : d\ndescription: >\n  Long.',
     ],

@@ -81,6 +81,12 @@ def test_tables_of_a_sheet_are_told_apart() -> None:
             ["Fees", "| Item | Fee |\n| --- | --- |\n| Lid | 4 |", "Sales",
              "| Year | Sold |\n| --- | --- |\n| 2025 | 9 |"],
         ),
+        # Words between the rows of a table are kept, and the rows below them keep their names.
+        (
+            [["Item", "Fee"], ["Lid", "4"], ["", ""], ["From May on:", ""], ["", ""], ["Lid", "5"]],
+            ["| Item | Fee |\n| --- | --- |\n| Lid | 4 |", "From May on:",
+             "| Item | Fee |\n| --- | --- |\n| Lid | 5 |"],
+        ),
         # Names beside values begin another table; values beside labels do not.
         (
             [["a", "b", "", "", ""], ["1", "2", "", "", ""], ["3", "4", "", "c", "d"], ["5", "6", "", "7", "8"]],

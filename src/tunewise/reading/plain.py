@@ -184,7 +184,8 @@ def read_markdown(data: bytes) -> Draft:
 
 def _is_front_matter(text: str) -> bool:
     """Whether all of its lines are settings, as YAML writes them: a text between two rules would be lost else."""
-    lines = text.split("\n")
+    # Between a rule and a text there is often an empty line, between a mark and its settings hardly ever.
+    lines = (text.strip("\n") if _TITLE.search(text) else text).split("\n")
     if text.strip() and not _KEY.match(lines[0]):
         return False
     for place, line in enumerate(lines):

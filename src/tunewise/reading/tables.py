@@ -27,31 +27,37 @@ def table_blocks(rows: Sequence[Sequence[str]], *, page: int | None = None, apar
     Tables side by side are parted where each could stand alone; every other empty column only makes room. Without
     `apart` all columns are one table, as in a CSV file.
     """
-    blocks: list[Block] = []
+    found: list[str | list[list[str]]] = []
     header: tuple[int, int, list[list[str]]] | None = None
     for left, island in _islands(rows, 0, apart):
         captions, table = _captions(island)
-        blocks.extend(Block(caption, page=page) for caption in captions)
+        found.extend(captions)
         if not table:
             continue
         width = max(map(len, table))
         if sum(any(row[column] for row in table) for column in range(width)) == 1:
-            blocks.append(Block("\n".join(one_line("".join(row)) for row in table if any(row)), page=page))
+            found.append("\n".join(one_line("".join(row)) for row in table if any(row)))
             continue
         # After an empty row a table may go on: its first row then holds values, not names.
         valued = any(map(_NUMBER.fullmatch, table[0])) and not captions
         if valued and header and header[0] == left and width <= header[1]:
-            header[2].extend(table)
-            blocks[-1] = Block(pipe_table(header[2]), page=page)
-            continue
-        if valued and header and len(header[2]) == 1 and left <= header[0] and sum(header[:2]) <= left + width:
+            if found[-1] is header[2]:
+                header[2].extend(table)
+                continue
+            # Words stand between: a table of its own, under the same names.
+            table = [header[2][0], *table]
+            width = header[1]
+        elif valued and header and len(header[2]) == 1 and found[-1] is header[2] and (
+            left <= header[0] and sum(header[:2]) <= left + width
+        ):
             # Names above an empty row, and below them values with labels on their left.
-            table.insert(0, [""] * (header[0] - left) + header[2][0])
-            table[0] += [""] * (width - len(table[0]))
-            blocks.pop()
-        header = (left, width, list(table))
-        blocks.append(Block(pipe_table(table), page=page))
-    return blocks
+            names = [""] * (header[0] - left) + header[2][0]
+            table.insert(0, names + [""] * (width - len(names)))
+            found.pop()
+        header = (left, width, table)
+        found.append(table)
+    # Only now: a table that goes on after each of many empty rows would be written anew each time.
+    return [Block(one if isinstance(one, str) else pipe_table(one), page=page) for one in found]
 
 
 def _islands(rows: Sequence[Sequence[str]], left: int, apart: bool) -> Iterator[tuple[int, list[list[str]]]]:

@@ -94,7 +94,11 @@ def _open(data: bytes) -> Any:
     try:
         if any(_STRICT in package.read(name)[:4096] for name in package.namelist() if name == "word/document.xml"):
             data = _transitional(package)
-        return docx.Document(io.BytesIO(data))
+        document = docx.Document(io.BytesIO(data))
+        # What is no document at all is an element like any other, without one.
+        if document.element.body is None:
+            raise KeyError("its text is missing")
+        return document
     except (OpcError, PackageNotFoundError, XMLSyntaxError, *DAMAGED) as error:
         raise DataMistake(f"the Word file is damaged: {one_line(str(error))[:120]}", tip=again) from error
 
