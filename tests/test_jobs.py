@@ -185,6 +185,61 @@ def test_what_failed_is_asked_again_by_the_next_comparison(project, monkeypatch)
     assert compare(project, approaches=["zero-shot"]).comparison.standings[0].errors == 0
 
 
+def test_a_resumed_comparison_of_a_local_model_asks_nothing_again(project, monkeypatch):
+    from tunewise.models.echo import Echo
+
+    generate, asked, stopped = Echo.generate, [], []
+
+    def counted(self, prompts, decoding):
+        if stopped and len(prompts) > 1:
+            stopped.clear()
+            raise KeyboardInterrupt
+        asked.extend(prompts)
+        return generate(self, prompts, decoding)
+
+    monkeypatch.setattr(Echo, "generate", counted)
+    # What only a model in this process is measured by: what one user waits.
+    monkeypatch.setattr("tunewise.jobs.compare.is_local", lambda name: True)
+    compare(project, approaches=["zero-shot"])
+    zero = len(asked)
+    stopped.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        compare(project, approaches=["zero-shot", "rag"])
+    assert len(asked) == zero + 5, "those that are asked alone, and then it was stopped"
+    result = compare(project, approaches=["zero-shot", "rag"])
+    assert len(asked) == zero + 5 + 23, "what was measured alone is kept"
+    assert len(result.comparison.standings[0].cost.alone_seconds) == 4
+
+
+def test_an_update_costs_what_one_was_measured_to_take(project):
+    """Not what indexing everything took: a corpus of two hours stays open to daily updates."""
+    from tunewise.store import read_json, write_json
+
+    home = project.root / ".tunewise"
+    write_json(home / "ingest.json", dict.fromkeys(read_json(home / "ingest.json"), 7200.0))
+    hourly = replace(project, needs=replace(project.needs, max_update_minutes=60.0, updates_per_month=30))
+    first = compare(hourly, approaches=["rag", "zero-shot"]).recommendation
+    assert "time to update a fact 120.0 min > 60 min" in first.rejected["rag"].text
+
+    (project.documents / "new.md").write_text("# New\n\nA new page.\n", encoding="utf-8")
+    ingest_project(project)
+    kept = read_json(home / "ingest.json")
+    assert 0 < kept["update"] < 60 and max(kept.values()) == 7200
+    second = compare(hourly, approaches=["rag", "zero-shot"])
+    assert "rag" not in second.recommendation.rejected
+    standings = {standing.approach.name: standing for standing in second.comparison.standings}
+    assert standings["rag"].cost.update_seconds == kept["update"]
+    assert (standings["rag"].cost.index_seconds, standings["zero-shot"].cost.update_seconds) == (7200, None)
+
+    (home / "freshness.json").write_text(json.dumps({"approaches": [
+        {"approach": "rag", "means": "ingest", "update_seconds": 3600.0},
+        {"approach": "zero-shot", "means": "none", "update_seconds": 0.0}]}))
+    third = last(hourly)
+    bills = {line.name: line for line in third.recommendation.bills}
+    assert bills["rag"].per_update == pytest.approx(0.05), "an hour, as tunewise freshness measured it"
+    assert bills["rag"].updates == pytest.approx(30 * 12 * 0.05) and bills["rag"].set_up == pytest.approx(0.1)
+
+
 def test_a_changed_gold_answer_makes_the_last_comparison_old(project):
     compare(project, approaches=["zero-shot"])
     text = project.questions.read_text(encoding="utf-8")
@@ -401,7 +456,7 @@ def test_forgetting_is_measured_where_a_table_or_a_limit_asks_for_it(project, mo
     monkeypatch.setattr(module, "_training_cost", lambda adapter: Cost(labels=1))
     monkeypatch.setattr(module, "describe_model", lambda name, adapter=None: {"model": name, "adapter": str(adapter)})
     monkeypatch.setattr(module, "forgetting", lambda *_, **__: seen.append(dict(emptied[-1])))
-    monkeypatch.setattr(module, "known", lambda adapter: Estimate(-0.01, -0.02, 0, 9) if seen else None)
+    monkeypatch.setattr("tunewise.jobs.beside.known", lambda adapter: Estimate(-0.01, -0.02, 0, 9) if seen else None)
     (project.root / "tunewise.toml").write_text(TOML + more, encoding="utf-8")
     made_of = load_project(project.root, environ={}, user=project.root / "none")
     tuned = replace(made_of, approaches=(replace(made_of.approach("rag"), name="raft", recipe="raft"),))

@@ -12,6 +12,7 @@ from tunewise.comparison import AGAIN, compare
 from tunewise.costs import bill
 from tunewise.nouns import Answer, Approach, Cost, Estimate, Needs, Row
 from tunewise.recommendation import recommend
+from tunewise.recommendation.gates import gate
 
 QUESTIONS = make_questions(60, 6)
 SKILLS = {
@@ -290,6 +291,22 @@ def test_what_nobody_told_passes_no_gate():
     said = found.rejected["prompt"]
     assert "p95 latency, not measured: ? > 9 s" in said.text and "update a fact, not measured" in said.text
     assert "未测量" in said.text_zh
+
+
+def test_what_was_not_measured_passes_no_gate():
+    needs = Needs(max_wrong=0.5, max_false_refusals=0.5, max_memory_gb=4.0, max_update_minutes=60.0)
+    runs = make_runs({"rag": Skill(0.9, index=True), "theirs": Skill(0.9), "old": Skill(0.8, index=True)}, QUESTIONS,
+                     seed=0)
+    bare = tuple(replace(row, scores={"quality": row.scores["quality"]}) for row in runs[0].rows)
+    theirs = replace(runs[1], approach=replace(runs[1].approach, endpoint="http://127.0.0.1:1/v1"))
+    old = replace(runs[2], cost=replace(runs[2].cost, index_seconds=0.0, peak_memory_bytes=0))
+    comparison = compare([replace(runs[0], rows=bare), theirs, old], QUESTIONS)
+    said = {name: why.text for name, why in recommend(comparison, needs).rejected.items()}
+    assert said["rag"] == "wrong answers, not measured: ? > 0.5; false refusals, not measured: ? > 0.5"
+    assert said["theirs"].startswith("memory, not measured: ? > 4 GB; time to update a fact, not measured: ? > 60 min")
+    assert said["old"] == "memory, not measured: ? > 4 GB; time to update a fact, not measured: ? > 60 min"
+    faults = gate(comparison, comparison.standings[0], replace(needs, max_p95_seconds=0.5))
+    assert [fault.gate for fault in faults][0] == "max_p95_seconds" and faults[0].limit == 0.5
 
 
 def test_tokens_of_an_endpoint_are_charged_and_unknown_costs_are_not_cheap():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewise import __version__
-from tunewise.answers import Ask, QueryWriter, choose_examples, make_ask
+from tunewise.answers import QueryWriter, choose_examples, make_ask
 from tunewise.baseline import Against, against, load_baseline
 from tunewise.comparison import compare as compare_runs
 from tunewise.comparison import expected_detectable
@@ -22,6 +22,7 @@ from tunewise.costs import far
 from tunewise.errors import ConfigMistake, DataMistake
 from tunewise.evaluation import evaluate, load_run, run_folder
 from tunewise.jobs.advise import judged
+from tunewise.jobs.alone import seconds_alone
 from tunewise.jobs.beside import beside
 from tunewise.jobs.choosing import with_choices
 from tunewise.jobs.energy import Metered
@@ -32,6 +33,7 @@ from tunewise.jobs.judging import check_judge, judge_runs, known_verdicts
 from tunewise.jobs.library import Library, index_cost, library
 from tunewise.jobs.reranking import scoring_model
 from tunewise.jobs.tune import Note, build, needs_documents, plan, refuse_leaks, silent
+from tunewise.jobs.updates import with_updates
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
@@ -49,8 +51,6 @@ if TYPE_CHECKING:
     from tunewise.project import Project
 
 Progress = Callable[[str, int, int], None]
-ALONE = 4
-"""Questions asked one at a time to see what one user waits; the others are answered in batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,7 @@ def _decide(
     project: Project, runs: Sequence[Run], asked: Sequence[Question], learned: Sequence[Question], folder: Path,
     left_out: Mapping[str, Reason],
 ) -> CompareResult:
+    runs = with_updates(project, runs)
     comparison = beside(project, runs, compare_runs(runs, asked, needs=project.needs, train_questions=learned))
     found = recommend(comparison, project.needs)
     found = replace(found, rejected={**found.rejected, **left_out}, guess=judged(project.root, comparison, found))
@@ -317,14 +318,16 @@ def _measure(
         ask = make_ask(
             approach, model=model, retriever=retriever, examples=examples, writer=writer, page_of=page_of
         )
-        alone = _alone(ask, asked) if is_local(approach.model) else ()
+        alone = seconds_alone(ask, asked, place) if is_local(approach.model) else ()
         rate = with_choices(rate, approach, model, examples)
         if not far(approach):
             ask = metered = Metered(ask)
         del model, retriever, writer
 
     def costs() -> Cost:
-        known = replace(cost, alone_seconds=alone, peak_memory_bytes=gpu_peak() or peak_memory())
+        # This process only waits for somebody else's system: its own memory says nothing of that one's.
+        memory = 0 if theirs else gpu_peak() or peak_memory()
+        known = replace(cost, alone_seconds=alone, peak_memory_bytes=memory)
         return metered.onto(known) if metered else known
 
     run = evaluate(
@@ -356,17 +359,6 @@ def _loaded(name: str, adapter: Path | None, held: dict[tuple[str, str], Model],
         gc.collect()
         held[key] = load_model(name, adapter=adapter)
     return held[key]
-
-
-def _alone(ask: Ask, questions: Sequence[Question]) -> tuple[float, ...]:
-    """Seconds of a few questions asked one at a time, after one that warms up; empty when the approach fails."""
-    some = [questions[i * len(questions) // ALONE] for i in range(min(ALONE, len(questions)))]
-    try:
-        ask(some[:1])
-        return tuple(ask([question])[0].seconds for question in some)
-    except Exception:
-        # The same failure comes up again, and is recorded by question, when the run itself asks.
-        return ()
 
 
 def _mark(questions: Sequence[Question]) -> str:
