@@ -51,6 +51,20 @@ def test_sheets_are_pages_and_their_tables_markdown(tmp_path: Path) -> None:
     assert [page.number for page in document.pages] == [1, 2]
 
 
+def test_a_sheet_that_is_a_chart_is_named(tmp_path: Path) -> None:
+    from xlsxwriter import Workbook
+
+    target = io.BytesIO()
+    with Workbook(target, {"in_memory": True}) as workbook:
+        workbook.add_worksheet("Fees").write_column(0, 0, ["Fee", 4, 5])
+        chart = workbook.add_chart({"type": "line"})
+        chart.add_series({"values": "=Fees!$A$2:$A$3"})
+        workbook.add_chartsheet("Trend").set_chart(chart)
+    notes: list[str] = []
+    assert read(tmp_path, "a.xlsx", target.getvalue(), notes=notes).text == "Fees\n\nFee\n4\n5"
+    assert notes == ["its sheet 'Trend' has no cells (a chart) and is not read"]
+
+
 def test_tables_of_a_sheet_are_told_apart() -> None:
     rows = [["Title", "", ""], ["a", "b", ""], ["1", "2", ""], ["", "", ""], ["3", "4", ""], ["", "", ""],
             ["c", "d", "e"], ["x", "y", "z"]]

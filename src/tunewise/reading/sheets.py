@@ -43,6 +43,7 @@ def read_sheets(data: bytes, suffix: str) -> Draft:
     try:
         workbook = calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
         percents = _percents(package) if package and suffix == ".xlsx" else {}
+        kinds = {sheet.name: sheet.typ for sheet in workbook.sheets_metadata}
         blocks: list[Block] = []
         notes: list[str] = []
         cells = 0
@@ -50,7 +51,9 @@ def read_sheets(data: bytes, suffix: str) -> Draft:
             try:
                 sheet = workbook.get_sheet_by_name(name)
             except calamine.WorksheetNotFound:
-                # A sheet of charts has no cells.
+                sheet = None
+            if sheet is None or kinds.get(name) == calamine.SheetTypeEnum.ChartSheet:
+                notes.append(f"its sheet {name!r} has no cells (a chart) and is not read")
                 continue
             cells += sheet.total_height * sheet.total_width
             if cells > _MOST_CELLS:
