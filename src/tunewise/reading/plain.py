@@ -34,6 +34,7 @@ _CJK = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\u3041-\u30fe\uac00-\ud7a3]")
 _JAPANESE = frozenset(
     "日本年月名前住所東京大阪佐藤鈴木高橋田中山川村社会株式電話番号様円店県市区町男女氏姓齢販売製品保証期間購入"
 )
+_NOT_WESTERN = re.compile("[^\x00-\u017f\u2010-\u2122\ufffd]")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fc]")
 _SYLLABLES = re.compile("[\uac00-\ud7a3]")
 
@@ -75,11 +76,11 @@ def _damaged_utf8(data: bytes) -> str:
     """
     text = data.decode("utf-8", "replace")
     bad = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
-    good = [c for c in text if c > "\x7f" and c != "\ufffd"]
-    if len(good) >= 5 * bad:
+    good = len(text) - len(text.encode("ascii", "ignore")) - text.count("\ufffd")
+    if good >= 5 * bad:
         return text
-    western = all(c < "\u0180" or "\u2010" <= c <= "\u2122" for c in good)
-    return text if western and len(good) >= 2 * bad and len(good) * 4 <= len(text) else ""
+    western = good >= 2 * bad and good * 4 <= len(text) and not _NOT_WESTERN.search(text)
+    return text if western else ""
 
 
 def _undecidable(why: str) -> DataMistake:
