@@ -38,9 +38,10 @@ def test_the_same_is_unchanged_and_a_loss_beyond_the_margin_is_a_regression(tmp_
     earlier = load_baseline(kept(tmp_path, 0.7))
     same = against(*decided(0.7), earlier, margin=0.0)
     assert not same.used.regressed and same.used.paired and same.shared == 200 == same.questions
-    assert same.used.difference.low == same.used.difference.high == 0 and not same.used.shown
+    assert same.used.same and same.used.difference.mean == 0 and not same.used.shown
     worse = against(*decided(0.55), earlier, margin=0.02)
-    assert worse.used.regressed and worse.used.shown and worse.used.difference.verdict == "worse"
+    assert worse.used.regressed and worse.used.shown and not worse.used.same
+    assert worse.used.difference.verdict == "worse"
     assert -0.22 < worse.used.difference.mean < -0.08
     assert not against(*decided(0.55), earlier, margin=0.3).used.regressed, "the margin is the user's"
     assert against(*decided(0.8), earlier, margin=0.0).used.difference.verdict == "better"
@@ -61,6 +62,68 @@ def test_other_questions_are_compared_as_two_means(tmp_path):
     assert not near.used.paired and near.shared == 0 and not near.used.regressed, "chance explains a little less"
     far = against(*decided(0.3, renamed, 1), earlier, margin=0.02)
     assert far.used.regressed and far.used.difference.low < far.used.difference.mean < far.used.difference.high < 0
+
+
+def test_a_report_of_the_first_schema_is_read(tmp_path):
+    path = kept(tmp_path, 0.7)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    value["schema"], value["notes"] = "tunewise-report/1", ["A sentence."]
+    value["recommendation"]["rejected"] = {"zero": "wrong answers 0.9 > 0.5"}
+    path.write_text(json.dumps(value), encoding="utf-8")
+    assert against(*decided(0.7), load_baseline(path), margin=0.0).used.same
+
+
+def test_questions_count_by_the_weights_of_the_needs(tmp_path):
+    """A loss on form alone is none where form does not count, and all of it where only form does."""
+    questions = make_questions(40, 6, needs=("facts", "form"))
+
+    def measured(form, asked):
+        runs = make_runs({"rag": Skill({"facts": 0.7, "form": form}, index=True), "zero": Skill(0.1)}, asked, seed=0)
+        comparison = compare(runs, asked)
+        return comparison, recommend(comparison, Needs())
+
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps(reports.as_json(*measured(0.7, questions))), encoding="utf-8")
+    earlier, renamed = load_baseline(path), [replace(q, question=q.question + "!") for q in questions]
+    for asked, alike in ((questions, True), (renamed, False)):
+        now = measured(0.3, asked)
+        plain, facts, form = (against(*now, earlier, margin=0.02, needs=needs).used
+                              for needs in (Needs(), Needs(weight_form=0.0), Needs(weight_facts=0.0)))
+        assert plain.paired == facts.paired == alike and plain.regressed and not facts.regressed and form.regressed
+        assert form.difference.mean == pytest.approx(2 * plain.difference.mean, abs=0.02)
+        assert (facts.difference.mean == 0) == alike or not alike
+
+
+def test_other_questions_are_clustered_by_document_on_both_sides(tmp_path):
+    """Twelve documents of twenty questions each: what was measured then is no surer than what is measured now."""
+    questions = make_questions(12, 20)
+    earlier = load_baseline(kept(tmp_path, 0.6, questions=questions))
+    renamed = [replace(q, question=q.question + "!") for q in questions]
+    found = against(*decided(0.6, renamed), earlier, margin=0.02).used.difference
+    own = decided(0.6, questions)[0].standings[0].metrics["quality"]
+    assert found.high - found.low == pytest.approx(2**0.5 * (own.high - own.low), rel=0.1)
+
+
+def test_a_minimum_is_asked_of_what_is_recommended():
+    from tunewise.cli.gating import hold
+    from tunewise.errors import GateFailed
+    from tunewise.jobs.compare import CompareResult
+
+    skills = {"dear": Skill(0.8, seconds=9.0, index=True), "cheap": Skill(0.5, seconds=0.1)}
+    comparison = compare(make_runs(skills, QUESTIONS, seed=0), QUESTIONS)
+    for needs, name in ((Needs(), "dear"), (Needs(max_p95_seconds=1.0), "cheap"), (Needs(margin=0.5), "cheap")):
+        found = recommend(comparison, needs)
+        assert found.choice == name
+        result = CompareResult(comparison, found, Path())
+        hold(result, [("quality", 0.4)], None)
+        if name == "cheap":
+            with pytest.raises(GateFailed, match="cheap reaches quality 0.5"):
+                hold(result, [("quality", 0.7)], None)
+            with pytest.raises(GateFailed, match="recall was not measured of cheap"):
+                hold(result, [("recall", 0.1)], None)
+    nobody = recommend(comparison, Needs(max_p95_seconds=0.01))
+    with pytest.raises(GateFailed, match="no approach passes"):
+        hold(CompareResult(comparison, nobody, Path()), [("quality", 0.0)], None)
 
 
 def test_a_baseline_that_is_none(tmp_path):

@@ -14,6 +14,7 @@ from tunewise.errors import ConfigMistake, GateFailed
 if TYPE_CHECKING:
     from tunewise.baseline import Against, Change
     from tunewise.jobs.compare import CompareResult
+    from tunewise.nouns import Needs
 
 
 def minimums(given: Sequence[str]) -> list[tuple[str, float]]:
@@ -31,11 +32,11 @@ def minimums(given: Sequence[str]) -> list[tuple[str, float]]:
     return found
 
 
-def measured_against(result: CompareResult, baseline: Path, margin: float) -> Against:
+def measured_against(result: CompareResult, baseline: Path, margin: float, needs: Needs) -> Against:
     """The comparison of a result with an earlier report or run."""
     from tunewise.jobs.compare import measured_against as job
 
-    return job(result, baseline, margin)
+    return job(result, baseline, margin, needs)
 
 
 def show(found: Against) -> None:
@@ -54,22 +55,31 @@ def _change(change: Change) -> str:
     span = f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
     if change.regressed:
         return f"{span} {message('baseline_regressed')}"
-    if difference.low == difference.high == 0:
+    if change.same:
         return f"{span} {message('baseline_same')}"
     words = {"better": message("baseline_improved"), "worse": message("baseline_lower")}
     return f"{span} {words.get(difference.verdict, message('baseline_open'))}"
 
 
 def hold(result: CompareResult, least: Sequence[tuple[str, float]], found: Against | None) -> None:
-    """`GateFailed` (exit code 3) when the best approach is below a minimum, or what is recommended became worse."""
-    faults = []
+    """`GateFailed` (exit code 3) when what would be used is below a minimum, or became worse.
+
+    That is the recommended approach; where none is recommended, the best of those that pass the gates.
+    """
+    faults, decided = [], result.recommendation
+    left = [s for s in result.comparison.standings if s.approach.name not in decided.rejected]
+    used = next((s for s in left if decided.choice in (None, s.approach.name)), None)
     for metric, value in least:
         known = {name for s in result.comparison.standings for name in s.metrics}
         if metric not in known:
             raise ConfigMistake(f"--min {metric}: it was not measured", tip=f"known: {', '.join(sorted(known))}")
-        best = max(s.metrics[metric].mean for s in result.comparison.standings if metric in s.metrics)
-        if best < value:
-            faults.append(message("gate_min", metric=metric, mean=best, minimum=value))
+        if used is None:
+            faults.append(message("gate_min_none", metric=metric, minimum=value))
+        elif metric not in used.metrics:
+            faults.append(message("gate_min_unknown", name=used.approach.name, metric=metric, minimum=value))
+        elif used.metrics[metric].mean < value:
+            faults.append(message("gate_min", name=used.approach.name, metric=metric, mean=used.metrics[metric].mean,
+                                  minimum=value))
     if found is not None and found.used.regressed:
         faults.append(message("gate_baseline", then=found.used.then, now=found.used.now, name=found.baseline,
                               mean=-100 * found.used.difference.mean, margin=100 * found.margin))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,7 +53,7 @@ def compare(
             "--min",
             envvar="TUNEWISE_MIN",
             metavar="[METRIC=]VALUE",
-            help="Exit with 3 when the best approach is below this (quality, or the metric named); may be repeated.",
+            help="Exit with 3 when what is recommended is below this (quality, or the metric named); may be repeated.",
         ),
     ] = None,
     baseline: Annotated[Path | None, _BASELINE] = None,
@@ -83,7 +84,7 @@ def compare(
             project, approaches=approach or None, limit=limit, entailment=entailment, progress=report_progress,
             note=detail, on_start=_start, on_standing=_standing,
         )
-    found = measured_against(result, baseline, _margin(project, margin)) if baseline else None
+    found = measured_against(result, baseline, _margin(project, margin), project.needs) if baseline else None
     if manners.json:
         value = reports.as_json(result.comparison, result.recommendation, needs=project.needs)
         out_json(value | {"folder": str(result.folder)} | ({"baseline": found} if found else {}))
@@ -102,7 +103,10 @@ def _margin(project: Project, margin: float | None) -> float:
 
 
 def _start(questions: int, detectable: float) -> None:
-    say(message("expected", questions=questions, points=100 * detectable))
+    if detectable < math.inf:
+        say(message("expected", questions=questions, points=100 * detectable))
+    else:
+        say(message("expected_none", questions=questions))
 
 
 def _standing(standing: Standing) -> None:
@@ -144,7 +148,7 @@ def report(
 
     project = project_of(language=language)
     result = last(project)
-    found = measured_against(result, baseline, _margin(project, margin)) if baseline else None
+    found = measured_against(result, baseline, _margin(project, margin), project.needs) if baseline else None
     form = form or ("json" if manners.json else _SUFFIXES.get(output.suffix if output else "", "terminal"))
     if form == "json":
         value = reports.as_json(result.comparison, result.recommendation, needs=project.needs)

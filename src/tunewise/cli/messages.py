@@ -35,6 +35,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{questions} questions: differences of about {points:.0f} points or more can be expected to show",
         "共 {questions} 题：预计可看出约 {points:.0f} 分及以上的差异",
     ),
+    "expected_none": (
+        "{questions} questions about these documents can show no difference among so many approaches: take more "
+        "documents, or fewer approaches",
+        "方案太多，关于这些文档的 {questions} 题看不出任何差异：请增加文档，或减少方案",
+    ),
     "robust_head": (
         "{name}: {n} questions, {k} passages in a prompt; right answers with 95 % intervals",
         "{name}：{n} 题，每次 {k} 个段落；正确率及 95 % 区间",
@@ -148,8 +153,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "compare_done": ("all rows and reports in {folder}", "全部结果与报告位于 {folder}"),
     "gate_min": (
-        "the best approach reaches {metric} {mean:.3f}, --min asks for {minimum:.3f}",
-        "最佳方案的 {metric} 为 {mean:.3f}，低于 --min 要求的 {minimum:.3f}",
+        "{name} reaches {metric} {mean:.3f}, --min asks for {minimum:.3f}",
+        "{name} 的 {metric} 为 {mean:.3f}，低于 --min 要求的 {minimum:.3f}",
+    ),
+    "gate_min_unknown": (
+        "{metric} was not measured of {name}, --min asks for {minimum:.3f}",
+        "没有测量 {name} 的 {metric}，而 --min 要求 {minimum:.3f}",
+    ),
+    "gate_min_none": (
+        "no approach passes the gates, --min asks for {metric} {minimum:.3f}",
+        "没有方案通过门槛，而 --min 要求 {metric} 达到 {minimum:.3f}",
     ),
     "gate_baseline": (
         "regression: {now} is {mean:.1f} points below {then} of {name}; {margin:.1f} are allowed",

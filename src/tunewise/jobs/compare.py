@@ -37,8 +37,8 @@ from tunewise.jobs.updates import with_updates
 from tunewise.machine import machine, peak_memory, reset_peak, versions
 from tunewise.models import Model, describe_model, is_local, load_model
 from tunewise.models.chains import chain
-from tunewise.models.gpu import gpu_peak, reset_gpu_peak
-from tunewise.nouns import Approach, Comparison, Cost, Question, Reason, Recommendation, Run, Standing, to_json
+from tunewise.models.gpu import gpu_peak, release, reset_gpu_peak
+from tunewise.nouns import Approach, Comparison, Cost, Needs, Question, Reason, Recommendation, Run, Standing, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, load_questions, question_json
 from tunewise.recommendation import recommend
@@ -196,9 +196,9 @@ def _decide(
     return CompareResult(comparison, found, folder)
 
 
-def measured_against(result: CompareResult, baseline: Path, margin: float) -> Against:
+def measured_against(result: CompareResult, baseline: Path, margin: float, needs: Needs) -> Against:
     """A result against an earlier report (JSON) or the folder of a run; `margin` is what may be lost."""
-    return against(result.comparison, result.recommendation, load_baseline(baseline), margin=margin)
+    return against(result.comparison, result.recommendation, load_baseline(baseline), margin=margin, needs=needs)
 
 
 def _adapter(project: Project, run: Run) -> Path:

@@ -23,7 +23,7 @@ def _word(change: Mapping[str, Any]) -> Say:
     difference = change["difference"]
     if change["regressed"]:
         return Say("regression", "退步")
-    if difference["low"] == difference["high"] == 0:
+    if change["same"]:
         return Say("unchanged", "没有变化")
     return _WORDS.get(difference["verdict"], Say(difference["verdict"], difference["verdict"]))
 
