@@ -301,6 +301,53 @@ def test_settings_said_once_come_with_the_lines_that_keep_them(folder, capsys):
     assert "[training.raft] rate = 0.05" in capsys.readouterr().err
 
 
+def test_a_dry_run_shows_what_a_run_would_be_and_trains_nothing(folder, capsys, monkeypatch):
+    import transformers
+
+    from tunewise.jobs import tune as job
+
+    def never(*_, **__):
+        raise AssertionError("weights were loaded, or something was trained")
+
+    assert run(folder, "ingest") == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "build", never)
+        patched.setattr(transformers.PreTrainedModel, "from_pretrained", never)
+        assert run(folder, "tune", "sft", "--dry-run", "--json", "--set", "layers=1.0", "--epochs", "3") == 0
+        planned = json.loads(capsys.readouterr().out)
+        assert run(folder, "tune", "raft", "--dry-run", "--method", "prefix-tuning") == 0
+        said = capsys.readouterr().out
+        assert run(folder, "tune", "dpo", "--dry-run") == 0
+        assert "no figures before that" in capsys.readouterr().out
+    for text in ("rows: 6 training questions in, 6 rows out", "row 3 of 3", "Send a lamp back", "[1]", "estimate: ",
+                 "batch ", "rate ", "nothing was trained"):
+        assert text in said
+    assert len(planned["shown"]) == 3 and "assistant: " in planned["shown"][0] and planned["rows"] == 6
+    assert not Path(planned["adapter"]).exists()
+    # The figures are those of the run.
+    assert run(folder, "tune", "sft", "--json", "--set", "layers=1.0", "--epochs", "3") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["adapter"] == planned["adapter"]
+    about = json.loads((Path(made["adapter"]) / "tunewise.json").read_text())
+    figures = planned["figures"]
+    assert (about["trained_parameters"], about["parameters"], about["batch"], about["settings"]["rate"]) == (
+        figures["trained"], figures["parameters"], figures["batch"], figures["settings"]["rate"])
+    assert abs(figures["memory"]["high"] / about["estimate"]["memory_bytes"]["high"] - 1) < 0.5
+
+
+def test_any_setting_can_be_said_on_the_command_line(folder, capsys):
+    from tunewise.cli.tuning import settings_of
+
+    assert settings_of(["layers=1.0", "method = ia3", "peft.r=8", "peft.use_dora=true", "pairs='a=b.jsonl'"]) == {
+        "layers": 1.0, "method": "ia3", "peft": {"r": 8, "use_dora": True}, "pairs": "a=b.jsonl"}
+    assert run(folder, "ingest") == 0
+    assert run(folder, "tune", "sft", "--dry-run", "--set", "layer=1") == 2
+    assert "closest first: layers" in capsys.readouterr().err
+    assert run(folder, "tune", "sft", "--dry-run", "--set", "layers") == 2
+    assert "KEY=VALUE" in capsys.readouterr().err
+
+
 def test_what_is_unknown_is_refused_with_the_known(folder, capsys):
     assert run(folder, "tune", "lorra") == 2
     said = capsys.readouterr().err

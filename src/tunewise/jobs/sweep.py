@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewise.errors import ConfigMistake, DataMistake, Failed
+from tunewise.errors import ConfigMistake, DataMistake, Diverged
 from tunewise.jobs.recipes import PREFERENCES
 from tunewise.jobs.tune import altered, build, wanted, worked_out
 from tunewise.store import read_json
@@ -87,7 +87,7 @@ def sweep(
 ) -> Found:
     """The settings with the lowest validation loss among `candidates`; `DataMistake` without validation questions.
 
-    A trial whose loss is no number is the worst of all; `Failed` when all are.
+    A trial whose loss is no number is the worst of all; `Diverged` when all are.
     """
     given = dict(given or {})
     approach = wanted(project, name, method=given.get("method"), parent=given.get("parent"))
@@ -126,21 +126,23 @@ def sweep(
             trial = altered(plan, cut | looks)
             if not (trial.folder / "tunewise.json").is_file():
                 begun.add(trial.folder)
-            folder = build(trial, progress=progress)
-            loss = loss_of(read_json(folder / "tunewise.json")["validation"])
+            try:
+                loss = loss_of(read_json(build(trial, progress=progress) / "tunewise.json")["validation"])
+            except Diverged:
+                loss = math.inf
             scored.append((loss, number, one))
             trials.append({"rung": rung + 1, **cut, "validation_loss": loss if math.isfinite(loss) else None})
             said = f"loss {loss:.3f}" if math.isfinite(loss) else "diverged: its loss is no number"
             note(f"sweep {rung + 1}.{number}: {', '.join(f'{k} {v:g}' for k, v in cut.items())}: {said}")
         if not any(math.isfinite(loss) for loss, _, _ in scored):
-            raise Failed("every trial of the sweep diverged", tip="a lower --rate")
+            raise Diverged("every trial of the sweep diverged: its loss is no number", tip="a lower --rate")
         alive = better_half(scored)
         if len(alive) == 1:
             break
     # A trial is worth its figure; the winner is trained again, whole. Until here they let a stopped sweep go on.
     # What stood finished before the sweep may be somebody's adapter and stays.
     for folder in begun:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
     best = alive[0]
     note(f"sweep: best of {candidates} is {', '.join(f'{k} {v:g}' for k, v in best.items())}")
     return Found({**given, **best}, tuple(trials))
