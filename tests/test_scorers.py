@@ -322,8 +322,8 @@ def test_every_score_has_a_metric_and_no_score_is_nan():
     question = fact(need="terms", language="zh", rules=(("max_words", 9), ("terms", ["days"])))
     scores = score(question, Answer("q", "14 days", hits=hits(chunk("a.md", 0, "p" * 60)), citations=(cite(),)))
     wants_more = {"right_refusal", "refusal_precision", "f1_hotpot", "number", "list_f1", "list_exact", "yes_no",
-                  "rouge1", "rouge2", "rougeL", "bleu", "chrf", "fabricated_terms", "entailed", "judged", "choice_likelihood",
-                  "style_distance", "forbidden_terms", "term_precision"}
+                  "rouge1", "rouge2", "rougeL", "bleu", "chrf", "fabricated_terms", "entailed", "judged",
+                  "style_distance", "choice_likelihood", "forbidden_terms", "term_precision"}
     assert set(scores) == set(METRICS) - wants_more
     assert all(value == value for value in scores.values())
     assert all(0 <= value <= 1 for name, value in scores.items() if METRICS[name].unit == "share")
