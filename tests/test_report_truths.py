@@ -105,6 +105,21 @@ def test_one_that_is_alone_is_not_the_cheapest_of_those_that_are_good_enough() -
     assert said.startswith("Only rag-hybrid is good enough.") and "is the cheapest" not in said
 
 
+def test_a_cost_under_the_scale_is_no_flat_line() -> None:
+    comparison, recommendation, needs = sample()
+    first, second, *others = recommendation.bills
+    free = replace(first, labels=0.0, set_up=0.0, updates=0.0, answers=0.0, rate=0.0)
+    tiny = replace(second, labels=0.0, set_up=0.0, updates=0.0, answers=1e-6, rate=1e-10)
+    body = volume.cost_by_volume(comparison, replace(recommendation, bills=(free, tiny, *others)), needs).body
+    assert body.count('<path class="curve') == len(others) and body.count("nan") == 0
+
+
+def test_nobody_is_best_where_nobody_was_right() -> None:
+    comparison, recommendation, _ = sample()
+    flat = level(comparison, 0.0)
+    assert story.by_need(flat, recommendation) == [] and len(story.by_need(comparison, recommendation)) == 3
+
+
 def test_costs_stand_there_by_part_with_their_prices() -> None:
     comparison, recommendation, needs = sample()
     line = next(one for one in recommendation.bills if one.name == "raft")

@@ -160,6 +160,9 @@ def by_need(comparison: Comparison, recommendation: Recommendation | None) -> li
     for need, name in recommendation.by_need.items() if recommendation else ():
         standing = standing_of(comparison, name)
         estimate = need_estimate(standing, need, comparison.metric) if standing else None
+        # Where nobody got anything right, nobody is best.
+        if estimate is not None and estimate.mean <= 0:
+            continue
         found.append((NEEDS.get(need, Say(need, need)), name, interval(estimate) if estimate else ""))
     return found
 

@@ -109,10 +109,10 @@ def cost_by_volume(comparison: Comparison, recommendation: Recommendation | None
     heights = svg.spread([y(at(c, high)) + 4 for c in lines], 15, top + 6, h - bottom)
     for (index, c), height in zip(placed, heights, strict=True):
         chosen = " chosen" if c.name == recommendation.choice else " out" if c not in allowed else ""
+        # What lies under the scale is not drawn as if it lay on its edge.
+        seen = [(x(v), y(at(c, v))) for v in volumes if at(c, v) >= least / 1.3]
         body += [
-            svg.path(
-                [(x(v), y(max(at(c, v), least / 1.3))) for v in volumes], f"curve s{index % 8} d{index % 4}{chosen}"
-            ),
+            *([svg.path(seen, f"curve s{index % 8} d{index % 4}{chosen}")] if seen else []),
             svg.line(x(high), y(at(c, high)), x(high) + 8, height - 4, "leader"),
             svg.mark(index, x(high) + 15, height - 4, 4, f"dot s{index % 8}"),
             svg.text(x(high) + 24, height, c.name, f"name{chosen} t{index % 8}"),
