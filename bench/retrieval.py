@@ -32,7 +32,7 @@ from tunewise.nouns import Question, Retrieval
 from tunewise.questions import import_dataset, load_questions
 from tunewise.retrieval import Fit, Reranker, load_reranker, make_retriever
 from tunewise.scorers.retrieval import retrieval_scores
-from tunewise.statistics import bootstrap_mean
+from tunewise.statistics import bootstrap_mean, paired
 from tunewise.store import project_folder
 
 
@@ -93,7 +93,7 @@ def measure(data: Path, name: str, args: argparse.Namespace) -> dict[str, object
             used = fit if name == "hybrid, fitted" else None
             figures[name], values[name] = quality(index, embedder, settings, questions, clusters, fit=used)
         better = max(("dense", "lexical"), key=lambda leg: sum(values[leg]))
-        figures["hybrid minus better leg, nDCG@10"] = [better, *paired(values["hybrid"], values[better], clusters)]
+        figures["hybrid minus better leg, nDCG@10"] = [better, gap(values["hybrid"], values[better], clusters)]
         if args.reranker:
             some = evenly(questions, min(args.rerank_limit, len(questions)))
             own = [q.documents[0] for q in some]
@@ -104,7 +104,7 @@ def measure(data: Path, name: str, args: argparse.Namespace) -> dict[str, object
             started = time.perf_counter()
             figures["hybrid, reranked"], after = quality(index, embedder, ordered, some, own, reranker=rerank)
             figures["reranking seconds a question"] = round((time.perf_counter() - started) / len(some), 2)
-            figures["reranked minus hybrid, nDCG@10"] = paired(after, before, own)
+            figures["reranked minus hybrid, nDCG@10"] = gap(after, before, own)
         if args.quick:
             return figures
         everything = load_questions(folder / "questions.jsonl")
@@ -149,10 +149,12 @@ def quality(
     return found, by["ndcg@10"]
 
 
-def paired(one: Sequence[float], two: Sequence[float], clusters: Sequence[str]) -> list[float]:
+def gap(one: Sequence[float], two: Sequence[float], clusters: Sequence[str]) -> list[float] | str:
     """[mean, low, high] of the difference, question by question."""
-    gap = bootstrap_mean([a - b for a, b in zip(one, two, strict=True)], clusters, seed=0)
-    return [round(value, 3) for value in (gap.mean, gap.low, gap.high)]
+    if list(one) == list(two):
+        return "the same on every question"
+    found = paired(one, two, clusters, seed=0)
+    return [round(value, 3) for value in (found.mean, found.low, found.high)]
 
 
 def gate(books: Library, asked: Sequence[Question], known: Sequence[Question]) -> dict[str, object]:
