@@ -280,7 +280,7 @@ def test_a_sweep_leaves_what_was_finished_before_it(tmp_path, monkeypatch):
     plans, old = [], tmp_path / "0.5"
     write_json(old / "tunewise.json", {"validation": [{"loss": 0.5}]})
 
-    def worked_out(project, approach, *, given):
+    def altered(made, given):
         plans.append(given)
         folder = old if len(plans) == 2 else tmp_path / f"trial{len(plans)}"
         return SimpleNamespace(
@@ -292,8 +292,9 @@ def test_a_sweep_leaves_what_was_finished_before_it(tmp_path, monkeypatch):
             write_json(made.folder / "tunewise.json", {"validation": [{"loss": 1.0}]})
         return made.folder
 
-    monkeypatch.setattr(module, "wanted", lambda *a, **k: None)
-    monkeypatch.setattr(module, "worked_out", worked_out)
+    monkeypatch.setattr(module, "wanted", lambda *a, **k: SimpleNamespace(recipe="sft"))
+    monkeypatch.setattr(module, "worked_out", lambda *a, given, looks: altered(None, given))
+    monkeypatch.setattr(module, "altered", altered)
     monkeypatch.setattr(module, "build", build)
     monkeypatch.setattr(estimate, "width_of", lambda model: 576)
     module.sweep(None, "sft", candidates=2)
