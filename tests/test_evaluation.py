@@ -45,8 +45,8 @@ class Asker:
 
 
 def run(ask, folder: Path, questions=QUESTIONS, **more):
-    return evaluate(ask, questions, approach=APPROACH, score=score, folder=folder, identity=IDENTITY,
-                    **({"batch": 4} | more))
+    return evaluate(ask, questions, approach=APPROACH, folder=folder, identity=IDENTITY,
+                    **({"batch": 4, "score": score} | more))
 
 
 def test_a_run_comes_back_equal(tmp_path):
@@ -101,6 +101,19 @@ def test_a_changed_question_is_asked_again(tmp_path):
     result = run(ask, tmp_path, changed)
     assert ask.batches == [["q0"]] and result.rows[0].scores["em"] == 0
     assert result == load_run(tmp_path)
+
+
+def test_other_rules_score_what_was_answered_anew_and_ask_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(Asker(stop_after=2), tmp_path, rules="old")
+    stricter = lambda question, said: {**score(question, said), "quality": 0.5}  # noqa: E731
+    ask = Asker()
+    result = run(ask, tmp_path, score=stricter, rules="new")
+    assert ask.batches == [["q8", "q9"]] and {row.scores["quality"] for row in result.rows} == {0.5}
+    assert [row.answer for row in result.rows] == [answer(question) for question in QUESTIONS]
+    size = (tmp_path / "rows.jsonl").stat().st_size
+    assert run(Asker(), tmp_path, score=stricter, rules="new") == result == load_run(tmp_path)
+    assert (tmp_path / "rows.jsonl").stat().st_size == size, "the same rules write nothing"
 
 
 def test_a_failed_question_is_a_row_and_costs_only_itself(tmp_path):

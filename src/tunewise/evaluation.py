@@ -158,6 +158,7 @@ def evaluate(
     score: Score,
     folder: Path,
     identity: Mapping[str, Any],
+    rules: str = "",
     batch: int = 16,
     cost: Callable[[], Cost] = Cost,
     trained_on: frozenset[str] = frozenset(),
@@ -166,7 +167,8 @@ def evaluate(
     """Ask every question, score every answer, keep every row in `folder` (take `run_folder`), and return the Run.
 
     Questions are asked in the order given, `batch` at a time. Rows that the folder already has for exactly the same
-    question are not asked again; rows with an error are. A failed question is a row with `Answer.error`, its scores
+    question are not asked again; rows with an error are. `rules` names what `score` holds for right: answers that were
+    scored by others are scored anew, never asked anew. A failed question is a row with `Answer.error`, its scores
     those of an empty answer. `Failed` when the folder holds another run or another process writes there;
     `DataMistake` for questions that can not be scored, before the first is asked. `progress` gets (approach name,
     done, all). `cost` is called once, after the last answer.
@@ -177,10 +179,13 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder / ".lock"):
         known = folder / "identity.json"
-        if known.exists() and read_json(known)["fingerprint"] != mark:
+        before = read_json(known) if known.exists() else None
+        if before is not None and before["fingerprint"] != mark:
             raise Failed(f"{folder} holds a run of another approach, model, index or question set",
                          tip="take a folder of its own for each run (evaluation.run_folder), or delete this one")
-        write_json(known, {"fingerprint": mark, "approach": to_json(approach), "identity": to_json(identity)})
+        about = {"fingerprint": mark, "approach": to_json(approach), "identity": to_json(identity), "rules": rules}
+        if before is None:
+            write_json(known, about)
         rows = _Rows(folder / "rows.jsonl")
         asked = {question.id: fingerprint(to_json(question)) for question in questions}
         todo = [
@@ -191,9 +196,19 @@ def evaluate(
             or rows.rows[question.id][0].answer.error is not None
         ]
         done = len(questions) - len(todo)
-        if todo:
+        stale = before is not None and before.get("rules", "") != rules
+        if todo or stale:
             # Until the last row is there, nobody may take this folder for a finished run.
             (folder / "manifest.json").unlink(missing_ok=True)
+        if stale:
+            left = {question.id for question in todo}
+            kept = [question for question in questions if question.id not in left]
+            fresh = [_scored(question, rows.rows[question.id][0].answer, score) for question in kept]
+            changed = [row for row in fresh if row != rows.rows[row.question][0]]
+            for place, row in enumerate(changed, 1):
+                rows.append(row, asked[row.question], sync=place == len(changed))
+            # Only now: whoever is killed before scores them once more.
+            write_json(known, about)
         if progress is not None:
             progress(approach.name, done, len(questions))
         for start in range(0, len(todo), batch):

@@ -33,7 +33,7 @@ from tunewise.models import Model, describe_model, load_model
 from tunewise.nouns import Approach, Chunk, Estimate, Hit, Question, Run, to_json
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import load_questions, question_json
-from tunewise.scorers import score
+from tunewise.scorers import rules, score
 from tunewise.scorers.retrieval import overlaps
 from tunewise.scorers.terminology import load_glossary
 from tunewise.scorers.text import fold, is_correct
@@ -298,7 +298,7 @@ def _run(
             "passages": fingerprint([[c.id, c.text] for q in questions for c in prepared[q.question]])}
     return evaluate(
         make_ask(one, model=model, retriever=retrieve, examples=examples), questions, approach=one, score=scored,
-        folder=run_folder(home, one, full), identity=full, batch=32,
+        folder=run_folder(home, one, full), identity=full, rules=rules(), batch=32,
         progress=lambda _, done, total: progress(name, done, total),
     )
 

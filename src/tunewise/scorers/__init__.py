@@ -6,6 +6,7 @@ Knows nothing about models, runs or other questions. A metric that does not appl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tunewise.errors import DataMistake
 from tunewise.nouns import Answer, Question
@@ -22,6 +23,7 @@ from tunewise.scorers.style import style_scores
 from tunewise.scorers.terminology import GlossaryEntry, load_glossary, terms_scores
 from tunewise.scorers.text import outcome, text_scores, words
 from tunewise.scorers.values import value_right, value_scores
+from tunewise.store import fingerprint
 
 Judge = Callable[[Question, Answer], float | None]
 """Somebody's verdict on one answer, 0 to 1 (None: no verdict): a larger model (`make_judge`), a person, a service."""
@@ -91,4 +93,9 @@ def score(
     return scores
 
 
-__all__ = ["METRICS", "GlossaryEntry", "Judge", "Metric", "load_glossary", "make_judge", "score"]
+def rules() -> str:
+    """A fingerprint of these scorers' own text: answers that others scored are not mixed with what these score."""
+    return fingerprint([path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))])
+
+
+__all__ = ["METRICS", "GlossaryEntry", "Judge", "Metric", "load_glossary", "make_judge", "rules", "score"]
