@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,3 +172,14 @@ def test_a_full_disk_is_known_by_number_or_by_words_whatever_the_class(tmp_path,
     assert disk_full(error) is full
     with pytest.raises(DiskFull if full else type(error)), disk_errors(tmp_path):
         raise error
+
+
+@pytest.mark.parametrize("words", ["[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0",
+                                   "basic_ios::clear: iostream error"])
+def test_a_writer_that_says_nothing_of_the_disk_makes_us_ask_it(tmp_path, monkeypatch, words):
+    error, there = RuntimeError(words), tmp_path / "not" / "there yet"
+    assert not disk_full(error, there) and not disk_full(error)
+    about = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=3, f_frsize=about.f_frsize))
+    assert disk_full(error, there) and not disk_full(error)
+    assert not disk_full(RuntimeError("shape mismatch"), there)

@@ -39,16 +39,29 @@ def fingerprint(value: Any) -> str:
 
 
 _FULL = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
+_WRITER = ("inline_container", "iostream error", "PytorchStreamWriter")
+"""What torch's own writer calls a file that did not take what was written to it, whatever the reason."""
+_NEXT_TO_NOTHING = 1 << 20
 
 
-def disk_full(error: BaseException) -> bool:
+def disk_full(error: BaseException, path: Path | None = None) -> bool:
     """Whether an error says that the disk, or its owner's quota, is full.
 
     Libraries in Rust and C++ (safetensors, lancedb, torch) raise exceptions of their own, which tell it in words only.
+    torch's writer does not even do that: the disk that holds `path` is asked then.
     """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return any(words in str(error) for words in _FULL)
+    if any(words in str(error) for words in _FULL):
+        return True
+    return path is not None and any(words in str(error) for words in _WRITER) and _free(path) < _NEXT_TO_NOTHING
+
+
+def _free(path: Path) -> int:
+    """Bytes that are left for us on the disk that holds a path, which need not be there yet."""
+    place = next(one for one in (path, *path.absolute().parents) if one.exists())
+    about = os.statvfs(place)
+    return about.f_bavail * about.f_frsize
 
 
 @contextmanager
@@ -57,7 +70,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if disk_full(error) and not isinstance(error, DiskFull):
+        if disk_full(error, path) and not isinstance(error, DiskFull):
             raise DiskFull(
                 f"no space left on the disk that holds {path}",
                 tip="free some space and run the same command again: it goes on where it stopped",

@@ -234,7 +234,7 @@ def fit(
                 tip=f"delete {folder} and run the command again",
             ) from error
         except Exception as error:
-            if disk_full(error) or isinstance(error, DiskFull):
+            if disk_full(error, folder) or isinstance(error, DiskFull):
                 raise DiskFull(
                     f"no space left on the disk that holds {folder}",
                     tip="free some space and run the same command again: it goes on at the last checkpoint",
