@@ -114,12 +114,15 @@ def _why(
     if tie:
         cheap = min((choice, *tie), key=lambda name: costs[name])
         seen, count = f"{comparison.detectable:.3f}", len(comparison.questions)
+        small, small_zh = (f"{count} questions do not show differences under {seen}.",
+                           f"{count} 题看不出小于 {seen} 的差异。")
+        if not math.isfinite(comparison.detectable):
+            small, small_zh = f"{count} questions show no difference here.", f"{count} 题看不出任何差异。"
         reasons.append(Reason(
             f"It is a tie with {', '.join(tie)}: {share:.0%} of {RESAMPLES} resamples of documents and weights choose "
-            f"{choice}. The cheapest of them is {cheap} ({costs[cheap]:.2f}). {count} questions do not show "
-            f"differences under {seen}.",
+            f"{choice}. The cheapest of them is {cheap} ({costs[cheap]:.2f}). {small}",
             f"与 {'、'.join(tie)} 打平：对文档与权重重抽样 {RESAMPLES} 次，{share:.0%} 选择 {choice}；"
-            f"其中最便宜的是 {cheap}（{costs[cheap]:.2f}）。{count} 题看不出小于 {seen} 的差异。", share))
+            f"其中最便宜的是 {cheap}（{costs[cheap]:.2f}）。{small_zh}", share))
     else:
         reasons.append(Reason(f"{share:.0%} of {RESAMPLES} resamples of documents and weights choose it too.",
                               f"对文档与权重重抽样 {RESAMPLES} 次，{share:.0%} 同样选择它。", share))

@@ -17,6 +17,8 @@ from tunewise.recommendation.rule import Evidence, point, shortfalls
 
 FARTHEST = 1000.0
 """A price or a volume is looked at up to a thousand times the user's."""
+WIDEST = 0.3
+"""Nobody gives up more quality than that for a cheaper approach."""
 _HALVINGS = 40
 LIMITS = ("max_wrong", "max_false_refusals", "max_p95_seconds", "max_memory_gb", "max_update_minutes", "max_forgetting")
 """The gates of [needs] that are numbers."""
@@ -36,6 +38,8 @@ def _margins(evidence: Evidence, choice: str) -> Iterator[Threshold]:
     _, short = shortfalls(evidence)
     seen = {choice}
     for margin in sorted(math.ceil(1000 * value + 1e-6) / 1000 for value in short.values()):
+        if margin > WIDEST:
+            return
         other = point(replace(evidence, margin=max(margin, evidence.margin)))
         if other is not None and other not in seen:
             seen.add(other)
