@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +19,9 @@ from tunewise.nouns import Answer, Approach, Cost, Needs, Question, Row
 def zone(folder: Path, place: str, name: str, joules: float, *, most: float = 1000.0) -> None:
     (folder / place).mkdir(parents=True, exist_ok=True)
     for file, value in (("name", name), ("energy_uj", round(joules * 1e6)), ("max_energy_range_uj", round(most * 1e6))):
-        (folder / place / file).write_text(f"{value}\n")
+        # Whole at any moment, as the system's own files are.
+        (folder / "new").write_text(f"{value}\n")
+        (folder / "new").replace(folder / place / file)
 
 
 @pytest.fixture
@@ -87,3 +92,42 @@ def test_energy_costs_something_only_where_a_kilowatt_hour_has_a_price() -> None
     assert priced.per_answer == pytest.approx(0.01 + 0.5e-4)
     far = replace(tuned, recipe=None, endpoint="https://example.org/v1", price=0.002)
     assert bill(far, replace(cost, answer_joules=None), rows, replace(needs, price_kwh=9.0)).per_answer == 0.002
+
+
+def test_the_energy_of_the_gpus_that_may_be_used(powercap: Path, tmp_path: Path, monkeypatch) -> None:
+    """A made-up NVML: two GPUs that count thousandths of a joule."""
+    used = {0: 5000, 1: 7000}
+
+    class NVMLError(Exception):
+        pass
+
+    def energy(gpu: int) -> int:
+        if gpu not in used:
+            raise NVMLError
+        return used[gpu]
+
+    fake = SimpleNamespace(
+        NVMLError=NVMLError, nvmlInit=lambda: None, nvmlDeviceGetCount=lambda: 2, nvmlDeviceGetHandleByIndex=int,
+        nvmlDeviceGetHandleByUUID=lambda name: int(name.removeprefix("GPU-")),
+        nvmlDeviceGetTotalEnergyConsumption=energy,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    both, alone = Meter(powercap), Meter(tmp_path / "none")
+    used[1] += 2500
+    zone(powercap, "intel-rapl:0", "package-0", 101.0)
+    assert both.parts == "cpu+gpu" and both.read() == pytest.approx(3.5)
+    assert alone.parts == "gpu" and alone.read() == pytest.approx(2.5)
+    for named, keys in (("1", {"gpu 1"}), ("GPU-0", {"gpu GPU-0"}), ("", set()), ("7", set())):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        assert counters(tmp_path / "none").keys() == keys
+
+
+def test_a_meter_that_watches_counts_every_round(powercap: Path) -> None:
+    meter = Meter(powercap, watch=0.01)
+    for joules in (600.0, 200.0, 800.0, 400.0):
+        before, end = meter.joules, time.monotonic() + 20
+        zone(powercap, "intel-rapl:0", "package-0", joules)
+        while meter.joules == before and time.monotonic() < end:
+            time.sleep(0.01)
+    assert meter.read() == pytest.approx(500 + 600 + 600 + 600), "two rounds that two readings alone would miss"
