@@ -58,9 +58,13 @@ def fit_state(home: Path, generation: Generation) -> str:
 def present_fit(project: Project) -> tuple[str | None, str]:
     """(id of the fit that was made last, its `fit_state` for the index that answers); (None, "") when there is none."""
     home = project_folder(project.root)
+    id = chosen(home)
+    if id is None:
+        return None, ""
     with ingested(project.root) as catalog:
         generation = catalog.current()
-        return (chosen(home), fit_state(home, generation)) if generation else (None, "")
+        assert generation is not None
+        return id, fit_state(home, generation)
 
 
 def settled(project: Project, books: Library, settings: Retrieval, questions: Sequence[Question]) -> Retrieval:
