@@ -195,14 +195,16 @@ def markdown(
             ]
         out += bullets("why", [text.in_(language) for text in story.reasons(recommendation)])
         if choice and story.total(recommendation, choice):
-            out += bullets("cost", [f"{story.total(recommendation, choice)} ({story.cost_span(needs).in_(language)})"])
+            span = story.cost_span(needs)
+            out += bullets("cost", [Say(f"{story.total(recommendation, choice)} ({span.en})",
+                                    f"{story.total(recommendation, choice)}（{span.zh}）").in_(language)])
         out += bullets("parts", [text.in_(language) for text in (*bills.lines(recommendation), bills.prices(needs))]
                        if recommendation.bills else [])
         out += bullets("runner", [recommendation.runner_up] if recommendation.runner_up else [])
         out += bullets(
             "need",
             [
-                f"{need.in_(language)}: {name} {value}"
+                Say(f"{need.en}: {name} {value}", f"{need.zh}：{name} {value}").in_(language)
                 for need, name, value in story.by_need(comparison, recommendation)
             ],
         )
