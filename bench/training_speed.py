@@ -79,6 +79,7 @@ def run_trl(rows: list[Any], steps: int, folder: Path, model: str, *, ordered: b
     import trl
 
     from tunewise.machine import peak_memory, reset_peak
+    from tunewise.models.gpu import gpu_peak
     from tunewise.models.local import resolve
     from tunewise.training.encoding import encode
     from tunewise.training.sft import _order
@@ -123,7 +124,7 @@ def run_trl(rows: list[Any], steps: int, folder: Path, model: str, *, ordered: b
         losses = [loss * _more(rows[8 * step : 8 * step + 8], tokenizer) for step, loss in enumerate(losses)]
     return {
         "tokens_per_second": seen / seconds,
-        "peak_gb": peak_memory() / 1e9,
+        "peak_gb": (gpu_peak() or peak_memory()) / 1e9,
         "seconds": seconds,
         "tokens": seen,
         "tokens_per_cpu_second": seen / cpu,

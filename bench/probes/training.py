@@ -292,7 +292,10 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=100)
     parser.add_argument("--disks", type=int, default=21)
     parser.add_argument("--chains", type=int, default=20)
+    parser.add_argument("--ways", default=",".join(WAYS), help="which of the methods")
     args = parser.parse_args()
+    for name in set(WAYS) - set(args.ways.split(",")):
+        del WAYS[name]
     import peft  # noqa: F401 - once, for all forked children
     import torch  # noqa: F401
     import transformers  # noqa: F401
