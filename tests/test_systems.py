@@ -220,6 +220,8 @@ def test_all_stand_in_one_table(project, server):  # noqa: F811
     assert result.recommendation.total_cost["vendor"] == pytest.approx(120)
     assert "vendor.jsonl" not in json.dumps([str(result.comparison.identity["runs"]["vendor"]["model"]["sha256"])])
     assert all(str(project.root) not in str(s.approach) for s in result.comparison.standings)
+    memory = {s.approach.name: s.cost.peak_memory_bytes for s in result.comparison.standings}
+    assert memory["vendor"] == memory["live"] == 0 < memory["zero-shot"], "ours says nothing of theirs"
     assert last(made).recommendation == result.recommendation
     assert result.comparison.null.b == "zero-shot", "the self-test asks nobody else's system twice"
     alone = compare(made, approaches=["vendor"])
