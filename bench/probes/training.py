@@ -285,6 +285,19 @@ def _chain(tiny: Path, place: Path, groups: list[list[tuple[str, ...]]]) -> dict
     return found
 
 
+def _import_once() -> None:
+    """Load for all forked children what each would load again, and leave the machine's matrix rate unmeasured."""
+    import accelerate  # noqa: F401 - and torch was never used before a fork
+    import transformers.integrations
+    import transformers.models.llama.modeling_llama  # noqa: F401
+    from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments  # noqa: F401
+
+    import tunewise.training.sft  # noqa: F401
+    from tunewise.training import estimate
+
+    estimate.matrix_rate = lambda *_, **__: 1e11
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
@@ -296,9 +309,7 @@ def main() -> None:
     args = parser.parse_args()
     for name in set(WAYS) - set(args.ways.split(",")):
         del WAYS[name]
-    import peft  # noqa: F401 - once, for all forked children
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
+    _import_once()
 
     with tempfile.TemporaryDirectory(prefix="tunewise-probe-") as scratch:
         root = Path(scratch)
