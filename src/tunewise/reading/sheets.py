@@ -65,8 +65,12 @@ def read_sheets(data: bytes, suffix: str) -> Draft:
                 blocks.extend(found)
     except calamine.PasswordError as error:
         raise DataMistake("it is protected by a password", tip="save it without a password") from error
-    except (calamine.CalamineError, ValueError, OSError) as error:
-        # ZipError, XmlError and the like are kinds of CalamineError.
+    except BaseException as error:
+        # ZipError, XmlError and the like are kinds of CalamineError. A panic of its Rust code, which damaged .xls and
+        # .xlsb files bring about, is no Exception and has no name that could be imported.
+        panicked = type(error).__name__ == "PanicException"
+        if not (panicked or isinstance(error, (calamine.CalamineError, ValueError, OSError))):
+            raise
         raise DataMistake(
             f"the workbook is damaged: {one_line(str(error))[:120]}", tip="open it in Excel and save it again as .xlsx"
         ) from error
