@@ -40,9 +40,13 @@ def beside(project: Project, runs: Sequence[Run], comparison: Comparison) -> Com
 
 
 def _history(adapter: Path) -> tuple[dict[str, float], ...]:
-    """The learning curve that training left in an adapter's manifest; empty where the adapter is gone."""
-    about = adapter / "tunewise.json"
-    return tuple(read_json(about).get("history") or ()) if about.is_file() else ()
+    """The learning curve of an adapter's manifest: {step, loss} as it was trained, and {step, validation_loss} where
+    it was looked at validation questions; empty where the adapter is gone."""
+    if not (adapter / "tunewise.json").is_file():
+        return ()
+    about = read_json(adapter / "tunewise.json")
+    looks = [{"step": look["step"], "validation_loss": look["loss"]} for look in about.get("validation") or ()]
+    return (*(about.get("history") or ()), *looks)
 
 
 def _same(home: Path, comparison: Comparison) -> list[Mapping[str, Any]]:

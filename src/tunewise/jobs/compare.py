@@ -42,7 +42,7 @@ from tunewise.nouns import Approach, Comparison, Cost, Needs, Question, Reason, 
 from tunewise.prompts import template_fingerprint
 from tunewise.questions import check_questions, load_questions, question_json
 from tunewise.recommendation import recommend
-from tunewise.scorers import score
+from tunewise.scorers import rules, score
 from tunewise.scorers.grounding import load_nli
 from tunewise.scorers.terminology import load_glossary
 from tunewise.store import fingerprint, project_folder, read_json, write_json
@@ -263,6 +263,7 @@ def _measure(
             # Training needs the memory, in its own process.
             held.clear()
             gc.collect()
+            release()
         adapter = build(made, progress=progress, note=note)
         rows_of = frozenset(read_json(adapter / "tunewise.json")["questions"])
         texts = {question.question for question in learned if question.id in rows_of}
@@ -337,6 +338,7 @@ def _measure(
         score=rate,
         folder=place,
         identity=identity,
+        rules=rules(),
         batch=32,
         cost=costs,
         trained_on=trained_on,
