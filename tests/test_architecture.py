@@ -201,6 +201,9 @@ def test_only_the_command_line_prints_and_exits(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Call):
             call = ast.unparse(node.func)
+            # A reader's child is a program of its own: it ends itself when its parent was killed.
+            if (name_of(path), call) == ("reading/worker.py", "os._exit"):
+                continue
             if call in ("print", "sys.exit", "exit", "quit", "os._exit", "sys.stdout.write", "sys.stderr.write"):
                 faults.append(f"{name_of(path)}:{node.lineno}: {call}")
         elif isinstance(node, ast.Raise) and node.exc is not None and "SystemExit" in ast.unparse(node.exc):
