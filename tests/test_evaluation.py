@@ -116,6 +116,15 @@ def test_other_rules_score_what_was_answered_anew_and_ask_nothing(tmp_path):
     assert (tmp_path / "rows.jsonl").stat().st_size == size, "the same rules write nothing"
 
 
+def test_what_a_run_cost_is_not_that_of_who_only_read_it_again(tmp_path):
+    dear, cheap = Cost(train_seconds=3, answer_joules=5.0, peak_memory_bytes=9), Cost(peak_memory_bytes=1)
+    assert run(Asker(fails={"q2"}), tmp_path, cost=lambda: dear, rules="old").cost == dear
+    assert run(Asker(), tmp_path, cost=lambda: replace(cheap, peak_memory_bytes=11)).cost == replace(
+        dear, peak_memory_bytes=11), "one question of ten was asked again"
+    assert run(Asker(), tmp_path, cost=lambda: cheap, rules="new").cost == replace(dear, peak_memory_bytes=11)
+    assert not (tmp_path / "manifest.before.json").exists()
+
+
 def test_a_failed_question_is_a_row_and_costs_only_itself(tmp_path):
     ask = Asker(fails={"q2"})
     result = run(ask, tmp_path)

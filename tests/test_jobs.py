@@ -185,6 +185,23 @@ def test_what_failed_is_asked_again_by_the_next_comparison(project, monkeypatch)
     assert compare(project, approaches=["zero-shot"]).comparison.standings[0].errors == 0
 
 
+def test_finished_runs_are_scored_anew_when_the_scorers_changed(project, monkeypatch):
+    from tunewise.jobs import compare as job
+    from tunewise.models.echo import Echo
+
+    first = compare(project, approaches=["zero-shot", "rag"])
+    scored = job.score
+    monkeypatch.setattr(job, "rules", lambda: "other rules")
+    monkeypatch.setattr(job, "score", lambda *args, **more: {**scored(*args, **more), "quality": 0.25})
+    monkeypatch.setattr(Echo, "generate", lambda *_: pytest.fail("it was asked again"))
+    second = compare(project, approaches=["zero-shot", "rag"])
+    assert {standing.metrics["quality"].mean for standing in second.comparison.standings} == {0.25}
+    assert [one.cost for one in second.comparison.standings] == [
+        next(old.cost for old in first.comparison.standings if old.approach == one.approach)
+        for one in second.comparison.standings
+    ]
+
+
 def test_a_resumed_comparison_of_a_local_model_asks_nothing_again(project, monkeypatch):
     from tunewise.models.echo import Echo
 

@@ -197,9 +197,10 @@ def evaluate(
         ]
         done = len(questions) - len(todo)
         stale = before is not None and before.get("rules", "") != rules
-        if todo or stale:
-            # Until the last row is there, nobody may take this folder for a finished run.
-            (folder / "manifest.json").unlink(missing_ok=True)
+        earlier = folder / "manifest.before.json"
+        if (todo or stale) and (folder / "manifest.json").is_file():
+            # Until the last row is there, nobody may take this folder for a finished run; what it cost is kept.
+            (folder / "manifest.json").replace(earlier)
         if stale:
             left = {question.id for question in todo}
             kept = [question for question in questions if question.id not in left]
@@ -222,13 +223,33 @@ def evaluate(
             "fingerprint": mark,
             "approach": to_json(approach),
             "identity": to_json(identity),
-            "cost": to_json(cost()),
+            "cost": to_json(_cost(earlier, cost(), anew=len(todo) / len(questions))),
             "trained_on": sorted(trained_on),
             "questions": [question.id for question in questions],
             "errors": sum(rows.rows[question.id][0].answer.error is not None for question in questions),
             "rows_sha256": sha256(folder / "rows.jsonl"),
         })
+        earlier.unlink(missing_ok=True)
     return load_run(folder)
+
+
+def scored_by(folder: Path) -> str:
+    """The `rules` by which a run's rows were scored; empty where nobody said."""
+    return str(read_json(folder / "identity.json").get("rules", ""))
+
+
+def _cost(earlier: Path, now: Cost, *, anew: float) -> Cost:
+    """What a run cost: as measured when most of it was asked, not by a process that asked a small share `anew`."""
+    file = earlier if earlier.is_file() else earlier.with_name("manifest.json")
+    if not file.is_file() or anew > 0.5:
+        return now
+    then = _read_cost(read_json(file)["cost"])
+    memory = max(then.peak_memory_bytes, now.peak_memory_bytes) if anew else then.peak_memory_bytes
+    return replace(then, peak_memory_bytes=memory)
+
+
+def _read_cost(value: Mapping[str, Any]) -> Cost:
+    return Cost(**{**value, "alone_seconds": tuple(value["alone_seconds"])})
 
 
 def load_run(folder: Path) -> Run:
@@ -248,6 +269,6 @@ def load_run(folder: Path) -> Run:
         approach=Approach(**fields),
         identity=manifest["identity"],
         rows=tuple(rows[name][0] for name in manifest["questions"]),
-        cost=Cost(**{**manifest["cost"], "alone_seconds": tuple(manifest["cost"]["alone_seconds"])}),
+        cost=_read_cost(manifest["cost"]),
         trained_on=frozenset(manifest["trained_on"]),
     )

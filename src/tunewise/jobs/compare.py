@@ -20,7 +20,7 @@ from tunewise.comparison import compare as compare_runs
 from tunewise.comparison import expected_detectable
 from tunewise.costs import far
 from tunewise.errors import ConfigMistake, DataMistake
-from tunewise.evaluation import evaluate, load_run, run_folder
+from tunewise.evaluation import evaluate, load_run, run_folder, scored_by
 from tunewise.jobs.advise import judged
 from tunewise.jobs.alone import seconds_alone
 from tunewise.jobs.beside import beside
@@ -300,8 +300,10 @@ def _measure(
     if approach.index and (scorer := scoring_model(approach.retrieval.reranker)):
         identity["reranker"] = describe_model(scorer)
     place = run_folder(folder, approach, identity)
-    # A finished run is read again, but one with errors is gone over: what failed may answer now.
-    if (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]:
+    # A finished run is read again, but gone over where something failed, which may answer now, or where the scorers
+    # have changed since: no table mixes two rules.
+    finished = (place / "manifest.json").is_file() and not read_json(place / "manifest.json")["errors"]
+    if finished and scored_by(place) == rules():
         return load_run(place)
     reset_peak()
     reset_gpu_peak()
