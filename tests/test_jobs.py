@@ -346,7 +346,6 @@ def test_an_adapter_that_learned_from_another_index_is_told_apart(tmp_path):
 
 
 def test_an_upload_goes_into_the_index_where_the_project_has_it(project, monkeypatch):
-    from dataclasses import replace
     from types import SimpleNamespace
 
     from tunewise.jobs import ingest as job
@@ -354,13 +353,14 @@ def test_an_upload_goes_into_the_index_where_the_project_has_it(project, monkeyp
 
     given = []
     monkeypatch.setattr(
-        job, "ingest", lambda *a, **k: given.append(k["index"]) or SimpleNamespace(unread=()))
-    answering = SimpleNamespace(embedder=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
+        job, "ingest", lambda *a, **k: given.append(k["index"]) or job.IngestResult(None, 0, 0, 0, 0, 0, (), 0, ()))
+    answering = SimpleNamespace(
+        project=project, embedder=lambda: None, catalog=SimpleNamespace(documents=lambda: ()))
+    toml = project.file.read_text(encoding="utf-8")
     for index in (None, "s3://bucket/index"):
-        one = SimpleNamespace(
-            state=SimpleNamespace(uploads=lambda states: ()), project=replace(project, index=index),
-            answering=answering, _tell=None)
-        intake.Intake._ingest(one)
+        named = f'index = "{index}"\n' if index else ""
+        project.file.write_text(toml.replace("[project]\n", f"[project]\n{named}"), encoding="utf-8")
+        intake.Intake(answering, SimpleNamespace(uploads=lambda states: ()), None)._ingest()
     assert given == ["", "s3://bucket/index"]
 
 

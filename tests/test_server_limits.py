@@ -277,6 +277,7 @@ with _own(folder / "lock"):
 
 
 def test_an_upload_tells_its_own_fault_and_no_folder_of_the_server(keyed, monkeypatch):
+    from tunewise.jobs.ingest import IngestResult
     from tunewise.reading import Unread
     from tunewise.server import intake as room
 
@@ -290,9 +291,7 @@ def test_an_upload_tells_its_own_fault_and_no_folder_of_the_server(keyed, monkey
         def ingest(*_, **__):
             if error is not None:
                 raise error
-            from types import SimpleNamespace
-
-            return SimpleNamespace(unread=unread)
+            return IngestResult(None, 0, 0, 0, 0, 0, unread, 0.0, ())
 
         monkeypatch.setattr(room, "ingest_project", ingest)
         for name in ("own.pdf", "other.pdf"):

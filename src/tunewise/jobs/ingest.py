@@ -42,7 +42,7 @@ _TRANSACTION = 64
 class IngestResult:
     """What an ingest did: counts of documents, those files that could not be read, and what the user should know.
 
-    `generation` is None when no document is left.
+    `generation` is None when no document is left. `access`: those of the notes that tell who may read what came.
     """
 
     generation: Generation | None
@@ -54,6 +54,11 @@ class IngestResult:
     unread: tuple[Unread, ...]
     seconds: float
     notes: tuple[str, ...]
+    access: tuple[str, ...] = ()
+
+
+class OtherFolder(DataMistake):
+    """The documents were read from another folder the last time."""
 
 
 def open_catalog(project: Path) -> Catalog:
@@ -199,7 +204,7 @@ def ingest(
             raise
         for id in removed:
             catalog.remove(id)
-        notes += heritage.notes(removed, opened)
+        access = heritage.notes(removed, opened)
         ahead.finish(progress)
         left = catalog.documents()
         generation = bring() if left else None
@@ -210,7 +215,7 @@ def ingest(
         files.keep([document.id for document in documents if document.id not in faulty])
         keep_faults(home, unread)
         leave(catalog, home)
-        notes += [*(generation.notes if generation else ()), *unemptied(project)]
+        notes += [*access, *(generation.notes if generation else ()), *unemptied(project)]
         seconds = time.monotonic() - started
         if generation and (before is None or before.id != generation.id):
             # What it costs to set this generation up; an ingest that changes little must not make it look free.
@@ -221,7 +226,7 @@ def ingest(
             write_json(file, known_seconds | part | {generation.id: max(seconds, whole)})
         return IngestResult(
             generation=generation, documents=len(left), removed=len(removed), unread=tuple(unread),
-            seconds=seconds, notes=tuple(notes), **counts,
+            seconds=seconds, notes=tuple(notes), access=tuple(access), **counts,
         )
 
 
@@ -284,12 +289,12 @@ def _told(folder: Path, project: Path) -> str:
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
 
 
-def _other_folder(folder: Path, last: Path, removed: Sequence[str]) -> DataMistake:
-    return DataMistake(
+def _other_folder(folder: Path, last: Path, removed: Sequence[str]) -> OtherFolder:
+    return OtherFolder(
         f"the documents were read from {last} the last time, and {len(removed)} of them are not in {folder}: "
         f"{some(removed)}",
-        tip=f"tunewise ingest {last} goes on with that folder; --replace removes what is not in {folder}; documents = "
-            "\"…\" under [project] names the folder for good",
+        tip=f"tunewise ingest {folder} --replace takes up this folder, now and from now on, and removes what is not in "
+            f"it; to go on with the other, tunewise ingest {last}, and documents = \"…\" under [project] names it",
     )
 
 

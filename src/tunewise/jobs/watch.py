@@ -67,17 +67,10 @@ def watch(
         now = state(project.documents, file)
         if now == before and now != done:
             done = now
-            rules = _stamps([file])
-
-            def unchanged(rules: State = rules) -> None:
-                # Written while files were read: it may be about the newest of them.
-                if _stamps([file]) != rules:
-                    raise _Outdated
-
             try:
-                project = _loaded(load, file)
+                project, unchanged = as_it_says(load, file)
                 told(ingest_project(project, **settings, before_writing=unchanged))
-            except _Outdated:
+            except Outdated:
                 done = None
             except TunewiseError as error:
                 trouble(error)
@@ -89,8 +82,24 @@ def watch(
             time.sleep(seconds)
 
 
-class _Outdated(Exception):
+class Outdated(Exception):
     """The project's file is another one by now."""
+
+
+def as_it_says(load: Callable[[], Project], file: Path) -> tuple[Project, Callable[[], None]]:
+    """The project as its file says now, and the `before_writing` of its ingest, which raises `Outdated`.
+
+    For whoever ingests more than once: a rule that was written since may close what is there. `ConfigMistake` while the
+    file has a fault: by the rules of before nothing is taken up either.
+    """
+    rules = _stamps([file])
+
+    def unchanged() -> None:
+        # Written while files were read: it may be about the newest of them.
+        if _stamps([file]) != rules:
+            raise Outdated
+
+    return _loaded(load, file), unchanged
 
 
 def _loaded(load: Callable[[], Project], file: Path) -> Project:
@@ -103,7 +112,5 @@ def _loaded(load: Callable[[], Project], file: Path) -> Project:
         ) from error
     if project.file != file:
         # Without its file, the search upwards finds somebody else's.
-        raise ConfigMistake(
-            f"{file} is gone: nothing is taken up until it is back", tip="put it back, or stop watching"
-        )
+        raise ConfigMistake(f"{file} is gone: nothing is taken up until it is back", tip="put it back")
     return project

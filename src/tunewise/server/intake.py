@@ -12,16 +12,18 @@ import re
 import secrets
 import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from tunewise.errors import DataMistake, DiskFull, Failed, TunewiseError, UserMistake
+from tunewise.errors import ConfigMistake, DataMistake, DiskFull, Failed, TunewiseError, UserMistake
 from tunewise.jobs.answering import Answering
 from tunewise.jobs.erase import drop_empty_index, purge
 from tunewise.jobs.files import files_of
 from tunewise.jobs.groups import assign_groups
-from tunewise.jobs.ingest import ingest_project
+from tunewise.jobs.ingest import IngestResult, OtherFolder, ingest_project
+from tunewise.jobs.watch import Outdated, as_it_says
+from tunewise.project import load_project
 from tunewise.reading import SUFFIXES
 from tunewise.server.entries import Upload
 from tunewise.server.principals import Principal
@@ -29,6 +31,7 @@ from tunewise.server.state import State, now
 from tunewise.store import lock, project_folder, sha256, sync_folder, write_bytes
 
 if TYPE_CHECKING:
+    from tunewise.project import Project
     from tunewise.server.options import Options
 
 _LOG = logging.getLogger("tunewise.server")
@@ -37,6 +40,11 @@ _PATIENCE = 25.0
 """Seconds that a deletion waits for an ingest to end."""
 _RETRY = 2.0
 _BUSY = "files cannot be read just now; it is tried again"
+_UNSETTLED = "the server's settings have to be mended first; it is tried again"
+_OTHER_FOLDER = (
+    "the server's documents folder is another one than before: its owner takes it up with tunewise ingest --replace, "
+    "and this file with it"
+)
 _NAME = re.compile(r"[^\w.\-()\[\] +,&@']+")
 
 
@@ -63,6 +71,7 @@ class Intake:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._progress: tuple[str, int, int] | None = None
+        self._said: frozenset[str] = frozenset()
         self._thread = threading.Thread(target=self._work, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -198,10 +207,22 @@ class Intake:
     def _ingest(self) -> bool:
         """One ingest of the whole folder (only what changed is done); whether it is to be tried again."""
         waiting = self.state.uploads(states=("waiting", "reading"))
+        try:
+            project, unchanged = self._as_it_says()
+        except ConfigMistake as error:
+            # What was accepted stays so, and is read when it is known who may read it.
+            self._warn([f"{error.message} ({error.tip})"])
+            for upload in waiting:
+                self.state.set_upload(upload.id, "waiting", _UNSETTLED)
+            return bool(waiting)
         for upload in waiting:
             self.state.set_upload(upload.id, "reading")
         try:
-            result = ingest_project(self.project, embedder=self.answering.embedder(), progress=self._tell)
+            result = ingest_project(
+                project, embedder=self.answering.embedder(), progress=self._tell, before_writing=unchanged
+            )
+        except Outdated:
+            return True
         except Failed as error:
             # Another process ingests; the disk is full: neither is the file's fault.
             _LOG.warning("%s", error.message)
@@ -213,8 +234,9 @@ class Intake:
             # The error's own words name folders of the server and other people's files.
             _LOG.warning("%s", "; ".join((error.message, *getattr(error, "faults", ()))))
             reasons = dict(fault.partition(": ")[::2] for fault in getattr(error, "faults", ()))
+            why = _OTHER_FOLDER if isinstance(error, OtherFolder) else ""
             for upload in waiting:
-                self._failed(upload, reasons.get(upload.document, ""))
+                self._failed(upload, reasons.get(upload.document, why))
             return False
         except Exception as error:  # noqa: BLE001 - whatever a reader or an embedder raises, the uploads are told
             _LOG.exception("an ingest failed")
@@ -223,6 +245,7 @@ class Intake:
             return False
         finally:
             self._progress = None
+        self._noted(result)
         unread = {one.source: one.reason for one in result.unread}
         known = {record.id for record in self.answering.catalog.documents()}
         for upload in waiting:
@@ -232,6 +255,31 @@ class Intake:
             else:
                 self._failed(upload, reason or "the file is gone")
         return False
+
+    def _as_it_says(self) -> tuple[Project, Callable[[], None]]:
+        """The project by its file of now; its folder and embedder are those of the start, which the server uses."""
+        project, unchanged = as_it_says(lambda: load_project(self.project.file), self.project.file)
+        for name in ("documents", "embedder"):
+            if (now := getattr(project, name)) != (served := getattr(self.project, name)):
+                raise ConfigMistake(
+                    f"{project.file} names {now} for {name}, and this server was started with {served}: nothing is "
+                    "taken up", tip="start the server again",
+                )
+        return project, unchanged
+
+    def _noted(self, result: IngestResult) -> None:
+        """Tell those who run the server what an ingest remarked; who may read what came is kept for good."""
+        derived = result.generation.notes if result.generation else ()
+        self._warn([note for note in result.notes if note not in derived])
+        for note in result.access:
+            self.state.audit_line("server", "access", "", {"note": note})
+
+    def _warn(self, notes: Sequence[str]) -> None:
+        """Log what was not said the last time: files come often, and many remarks stay the same."""
+        for note in notes:
+            if note not in self._said:
+                _LOG.warning("%s", note)
+        self._said = frozenset(notes)
 
     def _failed(self, upload: Upload, reason: str) -> None:
         """Say that a file could not be read, and why, if its own fault is known."""
