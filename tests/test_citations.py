@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewise.citations import strip_markers, unsupported, verify
+from tunewise.answers import _renumber
+from tunewise.citations import pieces, strip_markers, unsupported, verify
 from tunewise.nouns import Chunk, Hit
 
 DOCUMENT = (
@@ -201,3 +202,12 @@ def test_whatever_is_said(raw, passage):
         assert citation.verified == (not citation.reason)
         if citation.document:
             assert document[citation.start : citation.end] == citation.quote != ""
+
+
+def test_a_long_answer_with_many_markers_is_read_in_time_that_grows_with_its_length():
+    raw = "The office opens at nine [1]. " * 2000
+    assert len(pieces(raw)) == 2001 and len(verify("24 months [1]. " * 2000, HITS)[1]) == 1
+
+
+def test_markers_of_every_shape_are_renumbered():
+    assert _renumber("a 【1】, [1, 2] [^1] ［１］ `x[1]`", 2, 5) == "a [3], [3, 7] [3] [3] `x[1]`"

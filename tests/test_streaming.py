@@ -160,5 +160,7 @@ def test_a_chain_of_follow_ups_goes_back_to_the_question_that_stands_alone():
     before = ["How much water does the kettle hold?", "And the lamp?", "Why?"]
     assert understood("Is it safe?", before) == "How much water does the kettle hold? And the lamp? Why? Is it safe?"
     assert understood("Is it safe?", []) == "Is it safe?"
+    turns = ["年假多少天？", "病假怎么请？", "报销流程？", "加班费怎么算？"]
+    assert understood("礼品卡能退吗？", turns) == "年假多少天？ 报销流程？ 加班费怎么算？ 礼品卡能退吗？"
     alone = "How long does the lamp glow after charging?"
     assert understood(alone, before) == alone

@@ -5,13 +5,12 @@ Knows nothing about scores. A retriever, where the approach reads an index, is h
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
-from tunewise.citations import verify
+from tunewise.citations import marked, verify
 from tunewise.errors import ConfigMistake, ModelMistake
 from tunewise.models import Generated, MarginalModel, Model, is_local
 from tunewise.nouns import Answer, Approach, Citation, Decoding, Hit, Question
@@ -157,8 +156,13 @@ def _priors(hits: Sequence[Hit]) -> list[float]:
 
 
 def _renumber(text: str, passage: int, count: int) -> str:
-    """Markers of a prompt with one passage, as those of all: [1] is the passage that speaks, others stay unknown."""
-    return re.sub(r"\[(\d+)\]", lambda m: f"[{passage + 1 if m[1] == '1' else count + int(m[1])}]", text)
+    """Markers of a prompt with one passage, as those of all: 1 is the passage that speaks, others stay unknown."""
+    made, cut = [], 0
+    for (start, end), numbers in marked(text):
+        shown = dict.fromkeys(passage + 1 if number == 1 else count + number for number in numbers)
+        made += [text[cut:start], "[" + ", ".join(map(str, shown)) + "]"]
+        cut = end
+    return "".join([*made, text[cut:]])
 
 
 def _searched(approach: Approach, question: Question, writer: QueryWriter | None) -> str:

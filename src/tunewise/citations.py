@@ -219,21 +219,22 @@ def _groups(raw: str) -> list[re.Match[str]]:
 
 def marked(raw: str) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
     """Every marker with its place and the numbers that it names: a range names all in it, up to twenty."""
+    return [one for group in _groups(raw) for one in _markers(raw, group)]
+
+
+def _markers(raw: str, group: re.Match[str]) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
     found = []
-    for group in _groups(raw):
-        for marker in MARKER.finditer(raw, *group.span()):
-            numbers: list[int] = []
-            for first, last in _RANGE.findall(marker[1]):
-                low, high = int(first), int(last or first)
-                numbers += range(low, high + 1) if 0 <= high - low < 20 else (low, high)
-            found.append((marker.span(), tuple(dict.fromkeys(numbers))))
+    for marker in MARKER.finditer(raw, *group.span()):
+        numbers: list[int] = []
+        for first, last in _RANGE.findall(marker[1]):
+            low, high = int(first), int(last or first)
+            numbers += range(low, high + 1) if 0 <= high - low < 20 else (low, high)
+        found.append((marker.span(), tuple(dict.fromkeys(numbers))))
     return found
 
 
 def _named(raw: str, group: re.Match[str]) -> tuple[int, ...]:
-    start, end = group.span()
-    named = [n for place, numbers in marked(raw) if start <= place[0] and place[1] <= end for n in numbers]
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys(n for _, numbers in _markers(raw, group) for n in numbers))
 
 
 def _claims(raw: str) -> list[tuple[list[int], str]]:

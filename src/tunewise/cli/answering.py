@@ -9,9 +9,10 @@ import typer
 
 from tunewise.cli.documents import project_of, stale_mark
 from tunewise.cli.flags import command
-from tunewise.cli.messages import message
+from tunewise.cli.messages import language, message
 from tunewise.cli.terminal import detail, following, manners, out, out_json, warn
 from tunewise.errors import Failed, UserMistake
+from tunewise.reports import why
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +58,8 @@ def ask(
         out(message("sources") + ":" if answer.citations else message("no_sources"))
         for citation in answer.citations:
             page = ", " + message("page", page=citation.page) if citation.page else ""
-            state = message("verified") if citation.verified else message("unverified", reason=citation.reason)
+            reason = why(citation.reason)[language() == "zh"]
+            state = message("verified") if citation.verified else message("unverified", reason=reason)
             out(f"  {citation.marker} {citation.document}{page} [{citation.start}:{citation.end}] ({state})"
                 f"{stale_mark(known.get(citation.document))}")
             out(f"      {' '.join(citation.quote.split())}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
+from tunewise.citations import strip_markers
 from tunewise.errors import Failed
 from tunewise.models import Model, load_model
 from tunewise.nouns import Answer, Decoding, Question
@@ -35,7 +36,7 @@ def quality_of(
     """
     asked = _asked(questions[question], refuse)
     # Markers are checked when passages are at hand; here only the words count.
-    plain = re.sub(r"\s*\[\d+\]", "", final_answer(template, text, language=asked.language)).strip()
+    plain = strip_markers(final_answer(template, text, language=asked.language))
     return score(asked, Answer(asked.id, plain, raw=text, refused=is_refusal(plain)))["quality"]
 
 

@@ -7,8 +7,9 @@ Everything that came out of a document, a question file or a model is data for i
 
 from __future__ import annotations
 
+from tunewise.reports.cited import why
 from tunewise.reports.page import html
 from tunewise.reports.plain import markdown, row, terminal
 from tunewise.reports.schema import SCHEMA, as_json, plain
 
-__all__ = ["SCHEMA", "as_json", "html", "markdown", "plain", "row", "terminal"]
+__all__ = ["SCHEMA", "as_json", "html", "markdown", "plain", "row", "terminal", "why"]

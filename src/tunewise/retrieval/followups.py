@@ -2,7 +2,7 @@
 
 Rules in English and Chinese, no model: a small model rewrites questions worse than it answers them. A question that
 leans on what came before (a pronoun, "and …?", two words) is asked together with the last question that stands alone
-and what was asked since; any other is left as it is.
+and the last two asked since; any other is left as it is.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _WORD = re.compile(r"[一-鿿]|[^\W_一-鿿]+")
 SHORT, POINTING = 3, 12
 """Words (Chinese: characters) up to which a question leans anyway, and up to which a pronoun points outside of it."""
 
+_SINCE = 2
+"""So many of the questions asked since are joined: more would draw away from the question itself."""
+
 
 def leans(question: str) -> bool:
     """Whether a question cannot be understood without the one before."""
@@ -45,4 +48,5 @@ def understood(question: str, before: Sequence[str]) -> str:
     if not before or not leans(question):
         return question
     first = next((i for i in range(len(before) - 1, -1, -1) if not leans(before[i])), 0)
-    return " ".join(text.strip() for text in (*before[first:], question))
+    since = before[first + 1 :][-_SINCE:]
+    return " ".join(text.strip() for text in (before[first], *since, question))

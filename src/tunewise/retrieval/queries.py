@@ -76,8 +76,9 @@ def stand_alone(
 ) -> str:
     """What is searched for a question that follows earlier turns of (question, answer).
 
-    join: with the last question that stands alone, when this one leans on it (needs no model; see followups). rewrite: the model puts it so that it stands alone; what it
-    writes counts only when its words come from the conversation. off: the question as it stands.
+    join: when it leans on them, with the last question that stands alone and two asked since (needs no model).
+    rewrite: the model puts it so that it stands alone; what it writes counts only when its words come from the
+    conversation. off: the question as it stands.
     """
     if not history or how == "off":
         return question

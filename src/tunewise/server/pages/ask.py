@@ -20,6 +20,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from tunewise.citations import pieces
 from tunewise.errors import DataMistake, Failed, TunewiseError
 from tunewise.nouns import to_json
+from tunewise.reports import why
 from tunewise.server.desk import Busy, Delta, Done
 from tunewise.server.faults import told
 from tunewise.server.pages.doors import PageRoute, Reader, Shut
@@ -332,7 +333,7 @@ def _at(known: Sequence[Mapping[str, Any]], places: int, place: int) -> Mapping[
 
 def _chip(number: int, citation: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "number": number, "verified": citation["verified"], "reason": citation["reason"],
+        "number": number, "verified": citation["verified"], "reason": why(citation["reason"]),
         "quote": " ".join(citation["quote"].split()), "document": citation["document"], "page": citation["page"],
         "address": source_address(citation) if citation["document"] else "",
     }
