@@ -9,10 +9,20 @@ import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
-from tunewise.comparison import AGAIN, clusters_of, compare, expected_detectable, shown_better
+from tunewise.comparison import (
+    AGAIN,
+    _difference,
+    _shown_by,
+    _unsettled,
+    clusters_of,
+    compare,
+    expected_detectable,
+    shown_better,
+)
 from tunewise.costs import bill, complexity, update_seconds
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Answer, Approach, Cost, Gold, Needs, Question, Row, Run
+from tunewise.statistics import Paired
 
 QUESTIONS = make_questions(20, 6, needs=("facts", "form"), unanswerable=10)
 SKILLS = {
@@ -201,6 +211,66 @@ def test_a_thousand_questions_and_eight_approaches_are_quick():
     start = time.process_time()
     compare(made, questions)
     assert time.process_time() - start < 10
+
+
+def level(questions, seconds=(2.0, 1.0), names=("dear", "cheap")):
+    """Two approaches with the same answers."""
+    skills = {name: Skill(0.7, seconds=each) for name, each in zip(names, seconds, strict=True)}
+    return make_runs(skills, questions, seed=1, own=0.0)
+
+
+@pytest.mark.parametrize(("documents", "each", "settled"), [
+    (50, 5, True), (50, 8, True), (50, 20, True), (20, 5, False),
+])
+def test_what_lies_within_the_margin_wants_no_more_questions(documents, each, settled):
+    questions = make_questions(documents, each)
+    comparison = compare(level(questions), questions)
+    (found,) = comparison.differences
+    assert (found.low > -0.02 and found.high < 0.02) == settled and (found.questions_needed is None) == settled
+    assert not any("As many questions" in note.text for note in comparison.notes)
+
+
+def test_a_number_of_questions_is_told_only_where_it_is_a_way_out():
+    """Of one large document and small ones few count: by all of them "54" was said after 53 were asked."""
+    questions = [*make_questions(1, 35), *make_questions(19, 1)[1:]]
+    for seed in range(4):
+        comparison = compare(make_runs({"a": Skill(0.75), "b": Skill(0.45)}, questions, seed=seed), questions)
+        (found,) = comparison.differences
+        assert found.verdict == "not distinguishable" and found.questions_needed > 1.2 * found.n, seed
+    shaky = Paired(0.3, -0.01, 0.6, 0.06, 53, 20, 0.5, 9.0, 20)
+    said = _difference("a", "b", "quality", shaky, 0.06, Needs())
+    assert said.questions_needed is None
+    (note,) = _unsettled([said, replace(said, a="b", b="a")], 0.02)
+    assert "a − b" in note.text and "more documents" in note.text and "更多文档" in note.text_zh
+    far = replace(shaky, mean=0.1)
+    assert _difference("a", "b", "quality", far, 0.6, Needs()).questions_needed > 200
+
+
+@pytest.mark.parametrize(("documents", "each"), [(10, 3), (20, 5), (60, 1)])
+def test_pairs_that_never_differed_promise_nothing(documents, each):
+    """Their error is what the questions leave open: as a spread it promised 6.1 points, with 45 % power for 80 %."""
+    questions = make_questions(documents, each)
+    same = compare(level(questions), questions)
+    assert same.detectable == expected_detectable(questions, 2) > 0.1
+    skills = {"a": Skill(0.95), "b": Skill(0.93), "c": Skill(0.94)}
+    few = compare(make_runs(skills, questions, seed=2), questions)
+    assert few.detectable >= expected_detectable(questions, 2) / 4
+
+
+def test_a_promised_difference_asks_for_no_more_than_the_spread_holds():
+    for n in (20, 60, 100, 400):
+        clusters = [f"d{i // 2}" for i in range(n)]
+        for sd in (0.01, 0.1, 0.5):
+            found = _shown_by(n, clusters, 1, sd)
+            unit = _shown_by(n, clusters, 1, 1.0)
+            assert found == math.inf or found <= (found / unit) ** 2 + 1e-9 or unit == math.inf
+
+
+def test_of_level_approaches_the_cheapest_stands_first():
+    questions = make_questions(20, 5)
+    for names in (("a", "b"), ("b", "a")):
+        standings = compare(level(questions, names=names), questions).standings
+        assert [standing.approach.name for standing in standings] == [names[1], names[0]]
 
 
 def test_seeds_of_one_recipe_are_averaged_and_their_spread_is_told():

@@ -144,6 +144,7 @@ def test_numbers_keep_the_digits_that_matter() -> None:
     assert number(float("nan")) == points(float("inf")) == "–"
     assert [percent(v) for v in (0, 0.001, 0.5, 0.999, 1)] == ["0 %", "<1 %", "50 %", ">99 %", "100 %"]
     assert [rough(v) for v in (7, 104, 25_633)] == [7, 100, 26_000]
+    assert [rough(v, up=True) for v in (7, 100, 104, 25_133)] == [7, 100, 110, 26_000], "enough stays enough"
 
 
 def test_width_counts_terminal_columns() -> None:

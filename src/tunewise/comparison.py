@@ -14,23 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from tunewise.costs import bill, complexity
 from tunewise.errors import DataMistake, GateFailed
-from tunewise.nouns import (
-    Comparison,
-    Difference,
-    Estimate,
-    Needs,
-    Question,
-    Reason,
-    Row,
-    Run,
-    Standing,
-)
+from tunewise.nouns import Comparison, Difference, Estimate, Needs, Question, Reason, Row, Run, Standing
 from tunewise.seeds import over_seeds, seed_sd
 from tunewise.statistics import (
     CORRELATION,
@@ -55,6 +46,8 @@ _DOCUMENT = "document "
 """How the name of a cluster begins that is a document."""
 USUAL_DISCORDANCE = 0.2
 """Share of pairs that differ, where nothing was measured yet."""
+MORE = 1.05
+"""A number of questions that would settle it is told where it is larger than that times those that were asked."""
 
 
 def clusters_of(questions: Sequence[Question]) -> tuple[list[str], Reason | None]:
@@ -127,15 +120,25 @@ def expected_detectable(questions: Sequence[Question], approaches: int) -> float
     the pairs differs, and differences at one document's questions correlate by 0.05. Infinite where they can show
     nothing."""
     clusters, _ = clusters_of(questions)
-    return _possible(detectable(
-        len(questions), discordant=USUAL_DISCORDANCE * design_effect(clusters, CORRELATION),
-        clusters=effective_clusters(clusters), tests=max(1, approaches * (approaches - 1) // 2),
-    ))
+    return _shown_by(len(questions), clusters, max(1, approaches * (approaches - 1) // 2))
 
 
-def _possible(difference: float) -> float:
-    """A difference of shares, infinite where none is as large as that."""
-    return difference if difference <= 1 else math.inf
+def _shown_by(n: int, clusters: Sequence[str], tests: int, sd: float | None = None) -> float:
+    """The smallest difference that so many questions show: by the spread that was measured, else by the usual share of
+    pairs that differ. Infinite where no difference of shares is as large as that.
+
+    Approaches that differ by d differ on a share of d of the questions at least, so that the spread is never taken as
+    smaller than the difference that is told asks for.
+    """
+    how = {"clusters": effective_clusters(clusters), "tests": tests}
+    unit = detectable(n, sd=1.0, **how)
+    if sd is not None:
+        found = detectable(n, sd=max(sd, unit), **how)
+    else:
+        least = ((unit + math.sqrt(unit**2 + 4 / max(1, n))) / 2) ** 2
+        usual = USUAL_DISCORDANCE * design_effect(clusters, CORRELATION)
+        found = detectable(n, discordant=max(usual, least), **how)
+    return found if found <= 1 else math.inf
 
 
 def _documents_wanted(clusters: Sequence[str], seen: float, single: bool) -> list[Reason]:
@@ -151,6 +154,20 @@ def _documents_wanted(clusters: Sequence[str], seen: float, single: bool) -> lis
                    "these, would show smaller differences.",
                    f"题目只涉及 {count} 份文档：要看出更小的差异，需要更多文档，而不是就这些文档出更多题目。",
                    float(count))]
+
+
+def _unsettled(differences: Sequence[Difference], margin: float) -> list[Reason]:
+    """What is left to do where a difference is not settled, and no number of questions is told that would settle it."""
+    found = dict.fromkeys(
+        f"{min(d.a, d.b)} − {max(d.a, d.b)}" for d in differences
+        if d.verdict == "not distinguishable" and d.questions_needed is None and max(-d.low, d.high) >= margin
+        and max(abs(d.mean), margin) > 0)
+    if not found:
+        return []
+    return [Reason(f"As many questions should have told a difference of that size apart, and did not: "
+                   f"{', '.join(found)}. Questions about more documents would settle it, rather than more about these.",
+                   f"以这么多题目，这样大小的差异本应看得出，却没有：{'、'.join(found)}。"
+                   "需要就更多文档出题，而不是就这些文档出更多题目。", float(len(found)))]
 
 
 # ------------------------------------------------------------------------------------------- standings
@@ -181,11 +198,13 @@ def _difference(
     told = p < LEVEL and not result.low <= 0 <= result.high
     verdict = ("better" if result.mean > 0 else "worse") if told else "not distinguishable"
     wanted = None
-    if not told and result.sd and np.isfinite(result.sd):
-        # Settled means: told apart if the difference is as large as it looks, or shown to lie within the margin.
-        effect = max(abs(result.mean), needs.margin)
-        enough = questions_needed(effect, sd=result.sd, clusters=result.clusters, tests=tests) if effect else 0
-        wanted = max(enough, result.n + 1) if effect else None
+    # Settled means: told apart, or shown to lie within the margin.
+    settled = told or (result.low > -needs.margin and result.high < needs.margin)
+    effect = max(abs(result.mean), needs.margin)
+    if not settled and effect and np.isfinite(result.sd):
+        enough = questions_needed(effect, sd=result.sd, clusters=result.effective, tests=tests)
+        # Where as many as were asked should have done it, a number of questions is no way out.
+        wanted = enough if enough > MORE * result.n else None
     return Difference(a, b, metric, result.mean, result.low, result.high, p, verdict, result.n, wanted)
 
 
@@ -254,11 +273,11 @@ def compare(
     def told(a: str, b: str) -> Difference:
         return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs, tests=len(adjusted))
 
-    order = sorted(range(len(runs)), key=lambda i: (-overall[i][metric].mean, runs[i].approach.name))
-    best = runs[order[0]].approach.name
-    cheapest = min(runs, key=lambda run: (
-        bill(run.approach, run.cost, run.rows, needs).total, complexity(run.approach), run.approach.name,
-    )).approach.name
+    price = [(bill(run.approach, run.cost, run.rows, needs).total, complexity(run.approach), run.approach.name)
+             for run in runs]
+    # Of those that are level the cheapest stands first, as in the rule that chooses; the last digits tell nothing.
+    order = sorted(range(len(runs)), key=lambda i: (-round(overall[i][metric].mean, 9), price[i]))
+    best, cheapest = runs[order[0]].approach.name, min(price)[-1]
     standings = []
     for i in order:
         name = runs[i].approach.name
@@ -277,10 +296,11 @@ def compare(
             "no difference of this size.",
             f"自检未通过：{null.b} 运行两次竟相差 {null.mean:+.3f}（p {null.p:.3f}）；请勿相信这么大的差异。",
             null.mean))
-    spreads = [result.sd for result in results.values() if result.sd > 0 and np.isfinite(result.sd)]
-    spread = {"sd": float(np.median(spreads))} if spreads else {"discordant": USUAL_DISCORDANCE}
-    seen = _possible(detectable(len(questions), **spread, clusters=effective_clusters(clusters), tests=len(adjusted)))
+    # Pairs that never differed have the spread of what they leave open, not one that was measured.
+    spreads = [result.sd for result in results.values() if result.differing and np.isfinite(result.sd)]
+    seen = _shown_by(len(questions), clusters, len(adjusted), float(np.median(spreads)) if spreads else None)
     notes += _documents_wanted(clusters, seen, note is not None) if adjusted else []
+    notes += _unsettled(differences, needs.margin)
     return Comparison(
         metric=metric,
         questions=tuple(questions),
@@ -307,7 +327,7 @@ def _pairs(
         part = [cluster for cluster, kept in zip(clusters, both, strict=True) if kept]
         result = paired(scores[a][both], scores[b][both], part, weights=weights[both], seed=seed)
         results[a, b] = result
-        results[b, a] = Paired(-result.mean, -result.high, -result.low, result.p, result.n, result.clusters, result.sd)
+        results[b, a] = replace(result, mean=-result.mean, low=-result.high, high=-result.low)
     pairs = list(combinations(scores, 2))
     return results, dict(zip(map(frozenset, pairs), holm([results[pair].p for pair in pairs]), strict=True))
 

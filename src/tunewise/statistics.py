@@ -33,7 +33,9 @@ may go of which n draws show none (Hanley & Lippman-Hand 1983, for both sides)."
 @dataclass(frozen=True, slots=True)
 class Paired:
     """Mean of `a - b` over `n` pairs with its 95 % interval, the p value of "no difference", the number of clusters,
-    and `sd`, the standard deviation per question that clusters imply (standard error × √n): for `detectable`."""
+    and `sd`, the standard deviation per question that clusters imply (standard error × √n): for `detectable`.
+
+    `effective`: the clusters as `effective_clusters` counts them, by weight; `differing`: pairs that differ at all."""
 
     mean: float
     low: float
@@ -42,6 +44,8 @@ class Paired:
     n: int
     clusters: int
     sd: float
+    effective: float
+    differing: int
 
 
 def wilson(successes: float, n: float, *, level: float = LEVEL) -> tuple[float, float]:
@@ -263,7 +267,10 @@ def paired(
     both = np.concatenate([a, b])
     if np.isin(both, (0, 1)).all() and (weight == weight[0]).all():
         p = max(p, mcnemar(a, b))
-    return Paired(found.mean, found.low, found.high, p, found.n, codes(clusters)[1], error * math.sqrt(found.n))
+    groups, count = codes(clusters)
+    sizes = np.bincount(groups, weight, minlength=count)
+    return Paired(found.mean, found.low, found.high, p, found.n, count, error * math.sqrt(found.n),
+                  float(sizes.sum() ** 2 / (sizes**2).sum()), int(np.count_nonzero(np.abs(difference) > 1e-12)))
 
 
 def mcnemar(a: Sequence[float], b: Sequence[float]) -> float:

@@ -212,9 +212,10 @@ def forest(comparison: Comparison, recommendation: Recommendation | None, needs:
             svg.mark(i, x(mean), y, 5.5, f"dot s{i % 8}", f"{signed(mean)} [{signed(lo)}, {signed(hi)}]"),
         ]
         seen_word = story.verdict_for(d, s.approach.name)
+        enough = f"{rough(d.questions_needed, up=True):,}" if d.questions_needed else ""
         more = (
-            Say(f"≈ {rough(d.questions_needed):,} to settle", f"约 {rough(d.questions_needed):,} 题可定论")
-            if d.questions_needed
+            Say(f"≈ {enough} to settle", f"约 {enough} 题可定论")
+            if enough
             else Say(f"{signed(mean)} points", f"{signed(mean)} 分")
         )
         body += [

@@ -197,8 +197,8 @@ def difference_words(difference: Difference) -> Say:
     p, word = p_value(difference.p), verdict_word(difference.verdict)
     more_en = more_zh = ""
     if difference.questions_needed:
-        more_en = f"; about {rough(difference.questions_needed):,} questions would settle it"
-        more_zh = f"；约需 {rough(difference.questions_needed):,} 题才能定论"
+        more_en = f"; about {rough(difference.questions_needed, up=True):,} questions would settle it"
+        more_zh = f"；约需 {rough(difference.questions_needed, up=True):,} 题才能定论"
     return Say(
         f"{difference.a} − {difference.b}: {span} points, {p}: {word.en}{more_en}",
         f"{difference.a} − {difference.b}：{span} 分，{p}：{word.zh}{more_zh}",

@@ -171,10 +171,10 @@ def tick(value: float) -> str:
     return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
 
 
-def rough(value: float) -> int:
-    """A whole number to two significant digits, for estimates: 25,633 is 26,000."""
+def rough(value: float, *, up: bool = False) -> int:
+    """A whole number to two significant digits, for estimates: 25,633 is 26,000. `up`: never a smaller one."""
     size = 10 ** max(0, math.floor(math.log10(max(abs(value), 1))) - 1)
-    return int(round(value / size) * size)
+    return int((math.ceil(value / size) if up else round(value / size)) * size)
 
 
 def p_value(p: float) -> str:
