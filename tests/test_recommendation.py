@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
@@ -13,6 +14,8 @@ from tunewise.costs import bill
 from tunewise.nouns import Answer, Approach, Cost, Estimate, Needs, Row
 from tunewise.recommendation import recommend
 from tunewise.recommendation.gates import gate
+from tunewise.recommendation.rule import Evidence, point, shortfalls
+from tunewise.reports.story import lead, sure
 
 QUESTIONS = make_questions(60, 6)
 SKILLS = {
@@ -361,8 +364,45 @@ def test_no_difference_seen_is_no_proof_of_none():
         means = [standing.metrics["quality"].mean for standing in comparison.standings]
         if means == [1.0, 1.0]:
             silent += 1
-            assert (found.choice, found.tie) == ("raft", ("rag",)) and comparison.differences[0].low < -0.1
+            assert (found.choice, found.tie) == ("rag", ("raft",)) and comparison.differences[0].low < -0.1
+            assert "tie" in sure(found).en and "sure" not in sure(found).en
     assert silent >= 5, "the trap has to be there"
+
+
+def identical(count, documents, names=("dear", "cheap"), seconds=(100.0, 1.0), needs=Needs()):
+    skills = {name: Skill(0.7, seconds=each) for name, each in zip(names, seconds, strict=True)}
+    questions = make_questions(documents, count // documents)
+    comparison = compare(make_runs(skills, questions, seed=1, own=0.0), questions, needs=needs)
+    return comparison, recommend(comparison, needs)
+
+
+@pytest.mark.parametrize(("count", "documents", "settled"), [
+    (30, 10, False), (100, 100, False), (200, 40, False), (400, 80, True)])
+@pytest.mark.parametrize("names", [("dear", "cheap"), ("a", "b")])
+def test_of_identical_answers_the_cheap_one_is_chosen(count, documents, settled, names):
+    dear, cheap = names
+    comparison, found = identical(count, documents, names)
+    assert found.choice == cheap == comparison.standings[0].approach.name
+    assert found.tie == (() if settled else (dear,))
+    assert ("tie" in sure(found).en) == (not settled) and any(f"{cheap} has the highest" in r.text or
+                                                             f"{cheap} and {dear}" in r.text for r in found.reasons)
+    said = lead(comparison, found).en
+    assert said == f"{dear} scored the same on 400 questions, but costs more." if settled else "tie" in said
+    assert any(f"Nothing that passes costs less than {cheap}" in reason.text for reason in found.reasons)
+
+
+def test_an_unknown_cost_leads_last_and_equal_ones_are_a_tie():
+    _, found = identical(400, 80, seconds=(1.0, 1.0))
+    assert found.tie, "nothing tells them apart"
+    evidence = Evidence(("unknown", "known"), np.ones((30, 2)), np.full((30, 2), np.nan), np.full((30, 2), np.nan),
+                        np.ones(30), ("facts",) * 30, tuple(map(str, range(30))), np.array([True, True]),
+                        np.array([np.inf, 5.0]), np.array([0, 3]), (np.inf, np.inf), 0.02)
+    assert point(evidence) == "known" and shortfalls(evidence)[0] == "known"
+    # Level but for the last digits.
+    dusty = replace(evidence, values=evidence.values * np.array([1 + 1e-13, 1.0]))
+    assert point(dusty) == "known"
+    # 5 % is the same: then the simpler one, whatever it costs exactly.
+    assert point(replace(evidence, costs=np.array([5.1, 5.0]))) == "unknown"
 
 
 def test_a_rival_is_who_is_not_shown_to_be_worse_by_interval_and_p():

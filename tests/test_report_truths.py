@@ -49,7 +49,15 @@ def test_level_is_neither_better_nor_highest(mean: float) -> None:
 def test_who_is_level_with_the_choice_and_why_it_was_not_taken() -> None:
     comparison, recommendation, _ = sample()
     flat = level(only_two(comparison), 0.5)
-    assert story.lead(flat, recommendation).en.startswith("raft scored the same on 60 questions, but cost more")
+    dearer = recommendation.total_cost["raft"] > recommendation.total_cost["rag-hybrid"]
+    assert dearer and story.lead(flat, recommendation).en == "raft scored the same on 60 questions, but costs more."
+    cheaper = replace(recommendation, total_cost={"raft": 0.0071, "rag-hybrid": 0.0075}, assemblies={})
+    assert story.lead(flat, cheaper).en == "raft scored the same on 60 questions."
+    three = replace(flat, standings=(*flat.standings, replace(
+        flat.standings[0], approach=replace(flat.standings[0].approach, name="third"))))
+    both = replace(recommendation, total_cost={"raft": 2.0, "third": 3.0, "rag-hybrid": 1.0})
+    assert flat.standings[0].approach.name == "raft", "the third is a copy of it"
+    assert story.lead(three, both).en == "raft and third scored the same on 60 questions, but cost more."
     out = replace(recommendation, rejected={"raft": recommendation.rejected["sft"]})
     assert story.lead(flat, out).en.endswith("but did not pass your gates.")
 

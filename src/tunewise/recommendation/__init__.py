@@ -3,14 +3,16 @@
 Knows nothing about models or how anything was measured. The rule, for the comparison and for every bootstrap resample
 alike:
 1. gates: an approach that fails a hard need is out;
-2. the best is the one with the highest mean of the deciding metric (weighted by need, as in `comparison`);
+2. the best is the one with the highest mean of the deciding metric (weighted by need, as in `comparison`); of those
+   that are level the cheapest, then the simplest;
 3. candidates are the best and all whose paired difference to it lies above `-margin` at the lower end of its
    clustered 95 % interval (Student's t with the cluster-robust standard error);
 4. the lowest total cost wins; costs within 5 % count as equal, then the lower complexity wins (prompt, index,
    adapter, both), then the higher mean.
 Support is the share of resamples (whole documents, and weights of the needs drawn around the user's) in which the rule
 chooses the same. Under 0.8 it is a tie and called one. Support alone would crown a lucky leader (it is no test), so it
-is also a tie with any approach that costs no more and than which the choice is not shown to be better. It abstains
+is also a tie with any approach that costs no more or scores no less, and than which the choice is neither shown to be
+better nor, where it costs less or is simpler, shown to be within the margin. It abstains
 (`choice` None) under 20 questions, when no approach passes the gates, or when none got anything right.
 """
 
@@ -156,7 +158,7 @@ def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) 
     """Choose by the rule of this room's docstring; every reason in English and Chinese, with its number.
 
     `support` is that of the choice; `tie` names the others that at least 10 % of the resamples choose, when it is under
-    0.8, and those that cost no more and are not shown to be worse. `by_need` is the rule on each need's questions
+    0.8, and the `rivals` that it is not told apart from. `by_need` is the rule on each need's questions
     alone. `flips` re-apply the rule under changed volumes, prices and recall.
     """
     lines = bills(comparison, needs)

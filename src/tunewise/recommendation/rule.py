@@ -15,6 +15,8 @@ from tunewise.nouns import Comparison
 from tunewise.statistics import LEVEL, codes, effective_clusters, floored, least_error, resample_counts
 
 EQUAL_COSTS = 1.05
+DUST = 1e-9
+"""Means that differ by no more are level: the last digits depend on the order of adding up."""
 RESAMPLES = 1000
 WEIGHT_DRAWS = 20
 CONCENTRATION = 20.0
@@ -76,50 +78,66 @@ def _means(
     return sums, sizes, size, means, passes
 
 
+def _cheapest(evidence: Evidence, fit: np.ndarray) -> np.ndarray:
+    """For each resample a rank of those that are `fit` (least first): infinite where it costs over 5 % more than the
+    cheapest of them, else by complexity. An unknown cost is an infinite one."""
+    costs = np.where(fit, evidence.costs, np.inf)
+    equal = fit & (costs <= costs.min(axis=1, keepdims=True) * EQUAL_COSTS + 1e-9)
+    return np.where(equal, evidence.complexity * 10.0, np.inf)
+
+
+def _by_price(evidence: Evidence) -> np.ndarray:
+    """A crumb for each approach, by which the cheaper one goes first where all else is the same."""
+    crumbs = np.empty(len(evidence.names))
+    crumbs[np.lexsort((evidence.complexity, evidence.costs))] = np.arange(len(evidence.names))
+    return crumbs * DUST / 10 / max(1, len(evidence.names))
+
+
 def _lead(evidence: Evidence, means: np.ndarray, passes: np.ndarray) -> np.ndarray:
-    """The place of the best of each resample. Of those that are level the dearest (and simplest) leads, so that who
-    costs less has to show that it is as good, and does not win by the order of names."""
-    costs = np.where(np.isfinite(evidence.costs), evidence.costs, -1.0)
-    order = np.lexsort((-evidence.complexity, costs))
-    level = np.empty(len(order))
-    level[order] = 1e-9 * np.arange(len(order))
-    return np.where(passes, means + level, -np.inf).argmax(axis=1)
+    """The place of the best of each resample: the highest mean; of those that are level the cheapest (costs within 5 %
+    are the same), then the simplest, whatever the order of names."""
+    tops = np.where(passes, means, -np.inf)
+    level = passes & (tops >= tops.max(axis=1, keepdims=True) - DUST)
+    return (_cheapest(evidence, level) + _by_price(evidence)).argmin(axis=1)
 
 
 def _lows(evidence: Evidence, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For each resample: the lower ends of the differences to its best (0 for the best itself), its best, the means,
     and who passes the gates."""
-    from scipy.special import stdtrit
-
-    clusters = codes(evidence.clusters)[1]
     sums, sizes, size, means, passes = _means(evidence, counts)
     best = _lead(evidence, means, passes)
-    t = -float(stdtrit(max(1.0, effective_clusters(evidence.clusters) - 1), LEVEL / 2))
-    unit = (least_error(evidence.weights, evidence.clusters) * evidence.weights.sum()) ** 2
     lows = np.zeros_like(means)
     for place in range(len(evidence.names)):
         rows = best == place
-        if not rows.any():
-            continue
-        drawn = counts[rows]
-        apart = sums - sums[:, [place]]
-        mean = (drawn @ apart) / size[rows]
-        # Σ count · (D − mean·N)², the residuals of the ratio summed by cluster.
-        square = drawn @ apart**2 - 2 * mean * (drawn @ (apart * sizes)) + mean**2 * (drawn @ sizes**2)
-        # That two approaches never differed on these questions does not show that they differ by nothing.
-        error = np.sqrt(floored(np.maximum(square, 0) * clusters / max(1, clusters - 1), unit)) / size[rows]
-        lows[rows] = mean - t * error
-        lows[rows, place] = 0.0
+        if rows.any():
+            lows[rows] = _against(evidence, place, counts[rows], sums, sizes, size[rows])
+            lows[rows, place] = 0.0
     return lows, best, means, passes
+
+
+def _against(
+    evidence: Evidence, place: int, drawn: np.ndarray, sums: np.ndarray, sizes: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """For each resample the lower ends of the differences of all approaches to the one at this place."""
+    from scipy.special import stdtrit
+
+    clusters = codes(evidence.clusters)[1]
+    t = -float(stdtrit(max(1.0, effective_clusters(evidence.clusters) - 1), LEVEL / 2))
+    unit = (least_error(evidence.weights, evidence.clusters) * evidence.weights.sum()) ** 2
+    apart = sums - sums[:, [place]]
+    mean = (drawn @ apart) / size
+    # Σ count · (D − mean·N)², the residuals of the ratio summed by cluster.
+    square = drawn @ apart**2 - 2 * mean * (drawn @ (apart * sizes)) + mean**2 * (drawn @ sizes**2)
+    # That two approaches never differed on these questions does not show that they differ by nothing.
+    error = np.sqrt(floored(np.maximum(square, 0) * clusters / max(1, clusters - 1), unit)) / size
+    return mean - t * error
 
 
 def rule(evidence: Evidence, counts: np.ndarray) -> np.ndarray:
     """The place of the chosen approach (-1: none) for each row of `counts` (resamples × clusters: how often drawn)."""
     lows, best, means, passes = _lows(evidence, counts)
     fit = passes & ((lows > -evidence.margin) | (np.arange(len(evidence.names)) == best[:, None]))
-    costs = np.where(fit, evidence.costs, np.inf)
-    equal = fit & (costs <= costs.min(axis=1, keepdims=True) * EQUAL_COSTS + 1e-9)
-    order = np.where(equal, evidence.complexity * 10.0 - means, np.inf)
+    order = _cheapest(evidence, fit) - np.round(means / DUST) * DUST + _by_price(evidence)
     return np.where(passes.any(axis=1), order.argmin(axis=1), -1)
 
 
@@ -140,20 +158,27 @@ def point(evidence: Evidence) -> str | None:
 
 
 def rivals(evidence: Evidence, choice: str, shown: Callable[[str, str], bool]) -> list[str]:
-    """The approaches that cost no more than the choice (within 5 %) and than which it is not `shown` to be better.
+    """The approaches that the choice is tied with: those that cost no more (within 5 %) or score no less, and than
+    which it is not `shown` to be better.
 
-    Who scored the very same on every question at the same cost is no rival: complexity told the two apart.
+    None is a rival that costs more or is more to look after, and no less of either, where the choice is shown to be
+    within the margin of it: that is what the rule asks for.
     """
     mine = evidence.names.index(choice)
-    cost = evidence.costs[mine]
-    kept = ~np.isnan(evidence.values).any(axis=1) & (evidence.weights > 0)
-    return [
-        name for place, name in enumerate(evidence.names)
-        if place != mine and evidence.fixed[place] and evidence.costs[place] <= cost * EQUAL_COSTS + 1e-9
-        and not shown(choice, name)
-        and (evidence.costs[place] * EQUAL_COSTS < cost
-             or not np.array_equal(evidence.values[kept, mine], evidence.values[kept, place]))
-    ]
+    counts = as_measured(evidence)
+    sums, sizes, size, means, _ = _means(evidence, counts)
+    found = []
+    for place, name in enumerate(evidence.names):
+        if place == mine or not evidence.fixed[place] or shown(choice, name):
+            continue
+        cost, theirs = evidence.costs[[mine, place]]
+        near = theirs <= cost * EQUAL_COSTS + 1e-9
+        more = int(evidence.complexity[place]) - int(evidence.complexity[mine])
+        less = not near or (cost <= theirs + 1e-9 and more >= 0 and (more > 0 or cost < theirs - 1e-9))
+        within = float(_against(evidence, place, counts, sums, sizes, size)[0, mine]) > -evidence.margin
+        if (near or means[0, place] >= means[0, mine] - DUST) and not (less and within):
+            found.append(name)
+    return found
 
 
 def column(comparison: Comparison, names: Sequence[str], metric: str) -> np.ndarray:

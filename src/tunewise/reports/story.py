@@ -5,6 +5,7 @@ Knows what a Recommendation says and repeats it; it decides nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 
@@ -94,22 +95,33 @@ def _apart(comparison: Comparison, recommendation: Recommendation, choice: str) 
     mine, best = means.get(choice), max(means, key=lambda name: means[name], default=None)
     if mine is None or best is None:
         return Say(f"Of {len(comparison.standings)} on {n} questions.", f"{n} 题，{len(comparison.standings)} 个方案。")
-    level = [name for name, mean in means.items() if mean == mine and name != choice]
+    level = [name for name, mean in means.items() if math.isclose(mean, mine, abs_tol=1e-9) and name != choice]
     level = [name for name in level if name not in recommendation.rejected] or level
-    if means[best] > mine:
+    if means[best] > mine and best not in level:
         if best in recommendation.rejected:
             return Say(f"{best} scored higher, but it does not meet your needs.",
                        f"{best} 得分更高，但不满足您的需求。")
         return Say(f"{best} scored higher, but not by enough to outweigh the rest of your needs.",
                    f"{best} 得分更高，但优势不足以压过您的其他需求。")
     if level:
-        names, out = listing(level), level[0] in recommendation.rejected
-        return Say(
-            f"{names.en} scored the same on {n} questions, " + ("but did not pass your gates." if out else
-                                                               "but cost more or have more to look after."),
-            f"{names.zh} 在 {n} 题上得分相同，" + ("但未通过您的门槛。" if out else "但成本更高或更难维护。"))
+        names, why = listing(level), _less(recommendation, choice, level)
+        return Say(f"{names.en} scored the same on {n} questions{why.en}.",
+                   f"{names.zh} 在 {n} 题上得分相同{why.zh}。")
     return Say(f"It has the highest {comparison.metric} of {len(comparison.standings)} on {n} questions.",
                f"在 {n} 题上，{len(comparison.standings)} 个方案中质量最高。")
+
+
+def _less(recommendation: Recommendation, choice: str, level: list[str]) -> Say:
+    """Why those that scored the same were not chosen, where one thing is true of all of them; else nothing."""
+    cost, one = recommendation.total_cost, len(level) == 1
+    if level[0] in recommendation.rejected:
+        return Say(", but did not pass your gates", "，但未通过您的门槛")
+    if choice in cost and all(cost.get(name, 0.0) > cost[choice] for name in level):
+        return Say(", but costs more" if one else ", but cost more", "，但成本更高")
+    parts = {name: (a.artefacts, a.services) for name, a in recommendation.assemblies.items()}
+    if choice in parts and all(sum(parts.get(name, (0, 0))) > sum(parts[choice]) for name in level):
+        return Say(", but has more to look after" if one else ", but have more to look after", "，但更难维护")
+    return Say("", "")
 
 
 def sure(recommendation: Recommendation) -> Say:
