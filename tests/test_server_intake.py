@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tunewise.catalog import Catalog
+from tunewise.cli.app import run
+from tunewise.errors import DataMistake
 from tunewise.jobs.answering import Answering
-from tunewise.jobs.ingest import ingest_project
+from tunewise.jobs.check import check
+from tunewise.jobs.erase import erase
+from tunewise.jobs.ingest import ingest, ingest_project
 from tunewise.project import Project, load_project
 from tunewise.server import Options, open_state
 from tunewise.server.entries import Upload
 from tunewise.server.intake import Intake
+from tunewise.server.principals import Principal
 
+BOSS = Principal("boss", "admin", None)
 TOML = '[project]\nembedder = "hash"\nmodel = "echo"\n'
+
+
+def vectors(root: Path) -> list[bytes]:
+    with closing(sqlite3.connect(root / ".tunewise/cache/embeddings.sqlite")) as database:
+        return [row[0] for row in database.execute("SELECT vector FROM vectors")]
 
 
 def load(root: Path, more: str | None = None) -> Project:
@@ -129,3 +143,94 @@ def test_an_upload_into_another_folder_says_so(tmp_path: Path):
         ingest_project(load(tmp_path), replacing=True)
         assert intake._ingest() is False
         assert [one.id for one in intake.answering.catalog.documents()] == ["uploads/new.md"]
+
+
+def test_an_answer_that_comes_between_the_steps_of_an_erasure_is_forgotten(tmp_path: Path, monkeypatch):
+    def reply(id: str) -> dict:
+        return {"reads": True, "answer": {"hits": [{"chunk": {"document": id}}], "citations": [{"document": ""}]}}
+
+    remove = Catalog.remove
+    for name in ("pay.md", "leave.md", "hours.md"):
+        write(tmp_path, name, f"The canary of {name} sings at noon.")
+    project = load(tmp_path, "")
+    ingest_project(project)
+    with intake_of(project) as intake:
+        state = intake.state
+        state.gone = lambda id: intake.answering.catalog.groups(id) is None
+
+        def slowly(catalog: Catalog, id: str) -> None:
+            state.remember(BOSS, None, "when?", reply(id))
+            remove(catalog, id)
+
+        monkeypatch.setattr(Catalog, "remove", slowly)
+        assert intake.remove(BOSS, "pay.md") and state.conversations(BOSS) == []
+        assert [line.action for line in state.audit()] == ["delete"]
+        assert json.loads(state.audit()[0].details)["conversations"] == 1
+        (tmp_path / "documents/leave.md").unlink()
+        assert erase(project, "leave.md", forget=state.forget).conversations == 1
+        assert state.conversations(BOSS) == []
+        # One that comes later still finds no place, and takes nothing else with it.
+        state.remember(BOSS, None, "hours?", reply("hours.md"))
+        with pytest.raises(DataMistake, match="removed meanwhile"):
+            state.remember(BOSS, None, "when?", reply("leave.md"))
+        assert [asked for _, asked, _ in state.conversations(BOSS)] == ["hours?"]
+
+
+def test_what_a_deletion_left_is_finished_though_the_folder_is_not_there(tmp_path: Path):
+    project = load(tmp_path, "")
+
+    def deleted() -> None:
+        for name in ("pay.md", "leave.md", "hours.md"):
+            write(tmp_path, name, f"The canary of {name} sings at noon.")
+        ingest_project(project)
+        with intake_of(project) as intake:
+            assert intake.remove(BOSS, "pay.md")
+
+    def whole() -> bool:
+        with closing(Answering(project)) as answering:
+            catalog = answering.catalog
+            return all(catalog.is_whole(one.id) for one in catalog.generations()) and len(vectors(tmp_path)) == 2
+
+    deleted()
+    assert not whole()
+    with pytest.raises(DataMistake, match="nothing that is kept names"):
+        erase(project, "typo.md")
+    assert whole()
+    deleted()
+    shutil.rmtree(tmp_path / "documents")
+    (tmp_path / "documents").mkdir()
+    with pytest.raises(DataMistake, match="still served"):
+        ingest_project(project)
+    assert whole()
+    deleted()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "travel.md").write_text("# Travel\n\nTrains go first.\n", encoding="utf-8")
+    with pytest.raises(DataMistake, match="are not in"):
+        ingest(other, project=tmp_path, embedder="hash")
+    assert whole()
+    # Asked for by its own name, an erasure that was cut short is no typo.
+    deleted()
+    assert erase(project, "pay.md").document == "pay.md"
+    assert whole()
+
+
+def test_an_index_without_documents_is_none(tmp_path: Path, capsys, monkeypatch):
+    project = load(tmp_path, "")
+    monkeypatch.chdir(tmp_path)
+    for empty in ("replace", "erase"):
+        path = write(tmp_path, "pay.md", "The canary sings at noon.")
+        ingest_project(project)
+        path.unlink()
+        if empty == "replace":
+            assert ingest_project(project, replacing=True).documents == 0
+        else:
+            assert run(["erase", "pay.md", "--yes"]) == 0
+        result = check(project)
+        assert (result.documents, result.generations, result.faults) == (0, 0, ()), result
+        capsys.readouterr()
+        assert run(["erase", "typo.md", "--yes"]) == 2 and run(["search", "canary"]) == 2
+        assert "no documents were ingested" in capsys.readouterr().err
+        assert run(["documents", "list", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
+        with closing(Answering(project)) as answering:
+            assert (answering.catalog.current(), answering.catalog.previous()) == (None, None)

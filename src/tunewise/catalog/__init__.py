@@ -353,6 +353,14 @@ class Catalog:
             needed = sa.exists().where(members.c.chunk == rows.c.id)
             connection.execute(sa.delete(rows).where(sa.not_(rows.c.live), sa.not_(needed)))
 
+    def clear_generations(self) -> None:
+        """Forget every generation, and which one answers: nothing is offered whose files are about to go."""
+        sa, table, members, rows, state = self._sa, self._t.generations, self._t.members, self._t.chunks, self._t.state
+        with self._write() as connection:
+            connection.execute(sa.delete(state).where(state.c.key.in_(("current", "previous"))))
+            for rest in (sa.delete(members), sa.delete(table), sa.delete(rows).where(sa.not_(rows.c.live))):
+                connection.execute(rest)
+
     def is_whole(self, generation_id: str) -> bool:
         """Whether every chunk of a generation still exists (a removed document makes it a place for leftovers)."""
         sa, members, rows = self._sa, self._t.members, self._t.chunks

@@ -65,6 +65,10 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what was begun."""
         self._stopped = True
         self._portions.put(None)
         if self._thread.ident is not None:

@@ -46,7 +46,7 @@ def check(project: Project) -> CheckResult:
         faults.append("catalog.sqlite is not what the last finished ingest left: it was damaged, or an ingest was "
                       "killed (tunewise ingest goes on where it stopped)")
     try:
-        with ingested(project.root) as catalog:
+        with ingested(project.root, empty=True) as catalog:
             faults += catalog_faults(catalog)
             documents, generations = len(catalog.documents()), len(catalog.generations())
             passages = sum(1 for _ in catalog.chunks())

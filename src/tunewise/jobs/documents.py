@@ -45,7 +45,7 @@ class Listed:
 def documents(project: Project, *, groups: Sequence[str] | None = None) -> list[Listed]:
     """The documents that a reader of these groups may see (None: the owner, all of them), sorted by id."""
     faults = kept_faults(project_folder(project.root))
-    with ingested(project.root) as catalog:
+    with ingested(project.root, empty=True) as catalog:
         records = readable(catalog.documents(), groups)
     found = []
     for one in records:

@@ -52,25 +52,31 @@ def erase(project: Project, document: str, *, forget: Callable[[str], int] = lam
             f"{document} still lies in {project.documents}: the next ingest would bring it back",
             tip="delete or move the file, then run the same command",
         )
-    with lock(home / "ingest.lock"), ingested(project.root) as catalog:
+    with lock(home / "ingest.lock"), ingested(project.root, empty=True) as catalog:
         there = document in {record.id for record in catalog.documents()}
         adapters = tuple(_adapters_with(home / "adapters", document))
-        named = there or bool(adapters) or any(_showing(home, document)) or any(_naming(home, document))
+        # A removal that was killed before its index was built leaves passages in the generations and vectors.
+        torn = [one.id for one in catalog.generations() if not catalog.is_whole(one.id)]
+        named = (
+            there or bool(adapters) or any(_showing(home, document)) or any(_naming(home, document))
+            or any(id.rpartition("@")[0] == document for one in torn for id in catalog.members(one))
+        )
         # What shows it goes first: while the catalog has it, nobody takes a killed erasure for a finished one.
         talks = forget(document)
-        # A removal that was killed before its index was built leaves passages in the generations and vectors.
-        halfway = not all(catalog.is_whole(one.id) for one in catalog.generations())
-        if not (named or talks or halfway):
-            raise DataMistake(
-                f"nothing that is kept names a document {document!r}", tip="tunewise documents list shows the ids"
-            )
-        runs = purge(project, document)
+        halfway = bool(torn)
+        runs = purge(project, document) if named or talks else ()
         if there:
             catalog.remove(document)
+            # A server may have answered from it in between.
+            talks += forget(document)
         if not drop_empty_index(project, catalog) and (there or halfway):
             model = load_embedder(project.embedder, cache=home / "cache")
             build(catalog, indexes_folder(project.root), embedder=model, cache=home / "cache")
         leave(catalog, home)
+    if not (named or talks):
+        raise DataMistake(
+            f"nothing that is kept names a document {document!r}", tip="tunewise documents list shows the ids"
+        )
     return EraseResult(document, runs, adapters, talks, tuple(unemptied(project.root)))
 
 
@@ -135,7 +141,7 @@ def drop_empty_index(project: Project, catalog: Catalog) -> bool:
     """Erase the index files when no passage is left, for nothing is built then that would replace them."""
     if next(catalog.chunks(), None) is not None:
         return False
-    clear(project.root)
+    clear(project.root, catalog)
     return True
 
 

@@ -130,6 +130,17 @@ def ingest(
             cut[document.id] = chunk(document, tokens=tokens, count=model.count_tokens, kind=kind)
             ahead.give(map(passage_text, cut[document.id]))
 
+        def finish(changed: bool = False) -> None:
+            # What a deletion, or an ingest that was killed, took out of the catalog still lies in the index.
+            ahead.stop()
+            if next(catalog.chunks(), None) is None:
+                clear(project, catalog)
+            elif changed or not all(catalog.is_whole(one.id) for one in catalog.generations()):
+                bring()
+            else:
+                return
+            leave(catalog, home)
+
         def bring() -> Generation:
             return build(
                 catalog, indexes_folder(project), embedder=model, progress=progress, cache=home / "cache", uri=index
@@ -157,11 +168,10 @@ def ingest(
         removed = [id for id in gone if id not in kept]
         here, last = _told(Path(folder), project), catalog.source() or ""
         if last not in ("", here) and removed and not replacing:
+            finish()
             raise _other_folder(Path(folder), Path(project) / last, removed)
         if nothing and not (known and replacing):
-            if _protect(catalog, held, rules, home, known):
-                bring()
-                leave(catalog, home)
+            finish(changed=_protect(catalog, held, rules, home, known))
             raise _still_served(nothing, list(known)) if known else nothing
         notes = rules.idle([*files.skipped, *(document.id for document in documents)])
         counts = {"added": 0, "changed": 0, "unchanged": 0}
@@ -209,7 +219,7 @@ def ingest(
         left = catalog.documents()
         generation = bring() if left else None
         if not left:
-            clear(project)
+            clear(project, catalog)
         # What was read in part is read again, so that its fault is named again.
         faulty = {one.source for one in unread}
         files.keep([document.id for document in documents if document.id not in faulty])
@@ -243,8 +253,10 @@ def ingest_project(project: Project, **more: Any) -> IngestResult:
     return replace(result, notes=(*result.notes, *remarks))
 
 
-def clear(project: Path) -> None:
-    """Erase the index files of a project without documents, for nothing is built then that would replace them."""
+def clear(project: Path, catalog: Catalog) -> None:
+    """Erase the index of a project without passages, for nothing is built then that would replace it."""
+    # First, so that no generation is offered whose files are gone.
+    catalog.clear_generations()
     for suffix in ("", "-wal", "-shm"):
         (project_folder(project) / "cache" / f"embeddings.sqlite{suffix}").unlink(missing_ok=True)
     if indexes_folder(project).is_dir():

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from tunewise.project import Project
 
 
-def ingested(root: Path) -> Catalog:
-    """The catalog of an ingested project; `DataMistake` when there is none yet."""
+def ingested(root: Path, *, empty: bool = False) -> Catalog:
+    """The catalog of an ingested project; `DataMistake` when there is none yet, or, unless `empty` will do, no index.
+    """
     nothing = DataMistake(f"no documents were ingested into {root} yet", tip="tunewise ingest")
     if not (project_folder(root) / "catalog.sqlite").is_file():
         raise nothing
     catalog = open_catalog(root)
-    # An ingest that failed on its first run leaves an empty catalog.
-    if catalog.current() is None:
+    # An ingest that failed on its first run leaves an empty catalog, which knows of no folder either.
+    if catalog.current() is None and not (empty and catalog.source() is not None):
         catalog.close()
         raise nothing
     return catalog

@@ -61,6 +61,7 @@ def _create(project: Project, options: Options, alone: ExitStack) -> FastAPI:
     except BaseException:
         state.close()
         raise
+    state.gone = lambda id: answering.catalog.groups(id) is None
     desk = Desk(
         answering, queue=options.queue, batch=options.batch, seconds=options.seconds,
         characters=options.question_characters,

@@ -172,6 +172,8 @@ class Intake:
                 runs = purge(self.project, id)
                 talks = self.state.forget(id)
                 self.answering.catalog.remove(id)
+                # Somebody may have been answered from it in between.
+                talks += self.state.forget(id)
                 assign_groups(self.project.root, id, None)
                 drop_empty_index(self.project, self.answering.catalog)
                 self.answering.catalog.checkpoint()

@@ -11,7 +11,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,6 +57,7 @@ class State:
 
     def __init__(self, url: str) -> None:
         self._engine = t.open_engine(url)
+        self.gone: Callable[[str], bool] = lambda document: False
         self._writing = threading.Lock()
         self._fresh = threading.Lock()
         self._keys: dict[str, tuple[str, Key]] = {}
@@ -269,11 +270,11 @@ class State:
         with self._read() as connection:
             return [Rating(**row) for row in connection.execute(query).mappings()]
 
-    def remember(
-        self, asker: Principal, conversation: str | None, question: str, answer: Mapping[str, Any]
-    ) -> str:
-        """Add a turn to a conversation of the asker's (None: a new one), return its id; `DataMistake` for others'."""
+    def remember(self, asker: Principal, conversation: str | None, question: str, answer: Mapping[str, Any]) -> str:
+        """Add a turn to a conversation of the asker's (None: a new one), return its id; `DataMistake` for others', and
+        for an answer from a document of ours that is `gone`."""
         with self._write() as connection:
+            self._serialise(connection)
             if conversation is None:
                 conversation = secrets.token_hex(16)
                 connection.execute(
@@ -289,6 +290,9 @@ class State:
                     conversation=conversation, number=number + 1, question=question, answer=dict(answer), created=now()
                 )
             )
+            # Last, and before whoever erases it can `forget`: what goes later is forgotten then.
+            if answer.get("reads") and any(map(self.gone, shown(answer) - {""})):
+                raise DataMistake("a document that this answer rests on was removed meanwhile", tip="ask again")
         return conversation
 
     def conversation(self, asker: Principal, id: str) -> list[Turn] | None:
@@ -316,6 +320,7 @@ class State:
         Whole ones: what was said later rests on what was said before.
         """
         with self._write() as connection:
+            self._serialise(connection)
             rows = connection.execute(sa.select(t.turns.c.conversation, t.turns.c.answer)).all()
             gone = sorted({row[0] for row in rows if document in shown(row[1])})
             for id in gone:
@@ -350,9 +355,7 @@ class State:
 
     # -------------------------------------------------------------------------------------------- audit
 
-    def audit_line(
-        self, principal: str, action: str, target: str, details: Mapping[str, Any] | None = None
-    ) -> int:
+    def audit_line(self, principal: str, action: str, target: str, details: Mapping[str, Any] | None = None) -> int:
         """Append a line to the chain and return its number."""
         with self._write() as connection:
             return self._append(connection, principal, action, target, details or {})
