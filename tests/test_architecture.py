@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "tunewise"
-FLOOR = {"nouns", "decisions", "errors", "store", "sentences"}
+FLOOR = {"nouns", "decisions", "errors", "store", "sentences", "amounts"}
 
 ROOMS: dict[str, set[str]] = {
     # room: whom of ours it may import beyond FLOOR, anywhere in it
@@ -24,6 +24,8 @@ ROOMS: dict[str, set[str]] = {
     "store": {"errors"},
     # What this machine is and what the process took: part of every run's identity.
     "machine": set(),
+    # How points and money are written: in the sentences of a decision as in the tables of its report.
+    "amounts": set(),
     "catalog": set(),
     "reading": set(),
     # Where sentences and words end, in English and Chinese: the one splitter of the house.

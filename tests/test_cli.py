@@ -377,3 +377,10 @@ def test_help_is_quick() -> None:
         subprocess.run([sys.executable, "-m", "tunewise", "--help"], check=True, capture_output=True, timeout=60)
         best = min(best, time.perf_counter() - start)
     assert best < 1.5
+
+
+def test_what_can_be_expected_is_a_number_or_said_to_be_nothing(monkeypatch):
+    for lang, some, none in (("en", "12 points", "no difference"), ("zh", "12 分", "看不出任何差异")):
+        monkeypatch.setenv("TUNEWISE_LANG", lang)
+        said = messages.expected(10, float("inf"))
+        assert some in messages.expected(54, 0.123) and none in said and "inf" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from measured_worlds import Skill, make_questions, make_runs
+from tunewise.amounts import interval, number
 from tunewise.comparison import AGAIN, compare
 from tunewise.costs import bill
 from tunewise.nouns import Answer, Approach, Cost, Estimate, Needs, Row
@@ -389,6 +391,40 @@ def test_of_identical_answers_the_cheap_one_is_chosen(count, documents, settled,
     said = lead(comparison, found).en
     assert said == f"{dear} scored the same on 400 questions, but costs more." if settled else "tie" in said
     assert any(f"Nothing that passes costs less than {cheap}" in reason.text for reason in found.reasons)
+
+
+def test_sentences_write_points_and_money_as_the_tables_do():
+    few = {"best": Skill(0.9, seconds=0.005), "bad": Skill(0.1, seconds=0.001)}
+    needs = Needs(answers_per_month=100)
+    comparison = compare(make_runs(few, QUESTIONS, seed=0), QUESTIONS)
+    found = recommend(comparison, needs)
+    top, said = comparison.standings[0].metrics["quality"], " ".join(reason.text for reason in found.reasons)
+    assert f"highest quality: {interval(top)} (360 questions)" in said
+    assert "No cheaper approach is shown to be within 2.0 points of it" in said
+    cheap = decide({"dear": Skill(0.7, seconds=0.02), "cheap": Skill(0.7, seconds=0.005)},
+                   replace(needs, margin=0.1), own=0.05)
+    texts = " ".join(reason.text + reason.text_zh for reason in (*cheap.reasons, *cheap.flips))
+    assert not re.search(r"[^\d.]0\.00[^\d]", texts) and "95 %" not in texts
+    if "not inferior" in texts:
+        assert f"it costs {number(cheap.total_cost['cheap'])}, dear {number(cheap.total_cost['dear'])}" in texts
+
+
+def test_a_threshold_of_nought_holds_at_nought():
+    """Free labels change nothing where what is left is the same sum in another order."""
+    skills = {"dear": Skill(0.7, labels=1, train_seconds=0.3), "cheap": Skill(0.7, labels=3, train_seconds=0.1)}
+    for seconds in (0.1, 0.3, 0.7, 1.1):
+        each = {name: replace(skill, seconds=seconds) for name, skill in skills.items()}
+        for names in (("dear", "cheap"), ("cheap", "dear")):
+            comparison = compare(make_runs({n: each[n] for n in names}, QUESTIONS, seed=1, own=0.0), QUESTIONS)
+            found = recommend(comparison, NEEDS)
+            free = recommend(comparison, replace(NEEDS, price_label=0.0)).choice
+            for one in found.thresholds:
+                if one.key == "price_label" and one.value == 0:
+                    assert free == one.other != found.choice
+    slow = {"slow": Skill(0.7, seconds=5.0, index=True),
+            "tuned": Skill(0.7, seconds=0.5, adapter=True, labels=400, train_seconds=3600.0)}
+    many = decide(slow, Needs(margin=0.05, answers_per_month=1_000_000), own=0.02)
+    assert any("(now 1,000,000)" in reason.text for reason in many.flips), many.flips
 
 
 def test_an_unknown_cost_leads_last_and_equal_ones_are_a_tie():

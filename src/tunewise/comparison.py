@@ -19,6 +19,7 @@ from itertools import combinations
 
 import numpy as np
 
+from tunewise.amounts import signed
 from tunewise.costs import bill, complexity
 from tunewise.errors import DataMistake, GateFailed
 from tunewise.nouns import Comparison, Difference, Estimate, Needs, Question, Reason, Row, Run, Standing
@@ -292,9 +293,9 @@ def compare(
     null = _null(repeats, originals, questions, metric, clusters, weights, needs, seed)
     if null is not None and null.verdict != "not distinguishable":
         notes.append(Reason(
-            f"Self-test failed: {null.b} run twice came out {null.verdict} ({null.mean:+.3f}, p {null.p:.3f}); trust "
-            "no difference of this size.",
-            f"自检未通过：{null.b} 运行两次竟相差 {null.mean:+.3f}（p {null.p:.3f}）；请勿相信这么大的差异。",
+            f"Self-test failed: {null.b} run twice came out {null.verdict} ({signed(null.mean)} points, p "
+            f"{null.p:.3f}); trust no difference of this size.",
+            f"自检未通过：{null.b} 运行两次竟相差 {signed(null.mean)} 分（p {null.p:.3f}）；请勿相信这么大的差异。",
             null.mean))
     # Pairs that never differed have the spread of what they leave open, not one that was measured.
     spreads = [result.sd for result in results.values() if result.differing and np.isfinite(result.sd)]

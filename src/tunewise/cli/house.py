@@ -16,7 +16,7 @@ import typer
 from tunewise import __version__
 from tunewise.cli.documents import project_of
 from tunewise.cli.flags import command
-from tunewise.cli.messages import message
+from tunewise.cli.messages import expected, message
 from tunewise.cli.terminal import following, manners, out, out_json, progress, say
 from tunewise.errors import ConfigMistake, Failed
 from tunewise.project import SETTINGS, find_project, user_file
@@ -198,9 +198,11 @@ def demo(
     """
     from tunewise.jobs.demo import demo as job
 
+    # Under --json stdout belongs to the JSON value.
+    line = say if manners.json else out
     with progress() as report:
-        # Under --json stdout belongs to the JSON value.
-        result = job(folder, progress=report, say=say if manners.json else out)
+        result = job(folder, progress=report, say=line,
+                     on_start=lambda questions, detectable: line(expected(questions, detectable)))
     if manners.json:
         out_json({"folder": folder, "result": result})
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +10,7 @@ import typer
 from tunewise.cli.documents import project_of
 from tunewise.cli.flags import command
 from tunewise.cli.gating import hold, measured_against, minimums, show
-from tunewise.cli.messages import message
+from tunewise.cli.messages import expected, message
 from tunewise.cli.terminal import detail, following, manners, out, out_json, progress, say
 
 if TYPE_CHECKING:
@@ -103,10 +102,7 @@ def _margin(project: Project, margin: float | None) -> float:
 
 
 def _start(questions: int, detectable: float) -> None:
-    if detectable < math.inf:
-        say(message("expected", questions=questions, points=100 * detectable))
-    else:
-        say(message("expected_none", questions=questions))
+    say(expected(questions, detectable))
 
 
 def _standing(standing: Standing) -> None:

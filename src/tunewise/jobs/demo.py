@@ -61,6 +61,7 @@ def demo(
     *,
     progress: Progress = lambda phase, done, total: None,
     say: Callable[[str], None] = lambda line: None,
+    on_start: Callable[[int, float], None] = lambda questions, detectable: None,
 ) -> DemoResult:
     """Ingest, ask, tune, compare, recommend and report on the example in `folder`; what is there already is reused."""
     copy_example(example(), folder)
@@ -85,12 +86,9 @@ def demo(
     def row(standing: Standing) -> None:
         say(reports.row(standing, language=project.language))
 
-    def start(questions: int, points: float) -> None:
-        say(f"{questions} questions: differences of about {100 * points:.0f} points or more can be expected to show")
-
     # The comparison measures memory: the model of the first answer must not be in its figures.
     forget()
-    compared = compare(project, progress=progress, on_start=start, on_standing=row)
+    compared = compare(project, progress=progress, on_start=on_start, on_standing=row)
     say("")
     shown = {"language": project.language, "needs": project.needs}
     say(reports.terminal(compared.comparison, compared.recommendation, **shown))

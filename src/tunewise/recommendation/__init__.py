@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from tunewise.amounts import interval, number, points, signed
 from tunewise.comparison import clusters_of, shown_better, weights_of
 from tunewise.costs import assembly, complexity
 from tunewise.nouns import Comparison, Needs, Reason, Recommendation
@@ -91,48 +92,48 @@ def _why(
     reasons = [
         Reason(f"{len(passing)} of {len(standings)} approaches pass your gates.",
                f"{len(standings)} 个方案中有 {len(passing)} 个通过您的门槛。", float(len(passing))),
-        Reason(f"{best} has the highest {metric}{of_those}: {top.mean:.3f} (95 % {top.low:.3f} to {top.high:.3f}, "
-               f"{top.n} questions).",
-               f"{best} 的质量（{metric}）{of_those_zh}最高：{top.mean:.3f}"
-               f"（95% 区间 {top.low:.3f} 至 {top.high:.3f}，{top.n} 题）。", top.mean),
+        Reason(f"{best} has the highest {metric}{of_those}: {interval(top)} ({top.n} questions).",
+               f"{best} 的质量（{metric}）{of_those_zh}最高：{interval(top)}（{top.n} 题）。", top.mean),
     ]
     if choice == best:
         reasons += _why_best(choice, [name for name in passing if costs[name] < costs[choice]], short, needs)
     else:
         gap = mine.mean - top.mean
         reasons.append(Reason(
-            f"{choice} is not inferior to {best}: {gap:+.3f}, and the lower end of the paired interval lies within "
-            f"your margin of {needs.margin:g}.",
-            f"{choice} 不劣于 {best}：差值 {gap:+.3f}，配对区间的下限在您允许的 {needs.margin:g} 以内。", gap))
+            f"{choice} is not inferior to {best}: {signed(gap)} points, and the lower end of the paired interval lies "
+            f"within your margin of {points(needs.margin)}.",
+            f"{choice} 不劣于 {best}：相差 {signed(gap)} 分，配对区间的下限在您允许的 {points(needs.margin)} 分以内。",
+            gap))
         equal = costs[choice] > costs[best]
         reasons.append(Reason(
-            f"Over {needs.months} months it costs {costs[choice]:.2f}, {best} {costs[best]:.2f}: "
+            f"Over {needs.months} months it costs {number(costs[choice])}, {best} "
+            f"{_unless(costs[best], 'an unknown sum')}: "
             + ("within 5 % the same, and there is less to look after." if equal
                else "the least of those that are as good, up to 5 %."),
-            f"{needs.months} 个月的总成本为 {costs[choice]:.2f}，{best} 为 {costs[best]:.2f}："
+            f"{needs.months} 个月的总成本为 {number(costs[choice])}，{best} 为 {_unless(costs[best], '未知')}："
             + ("相差不到 5%，视为相同，且需维护的更少。" if equal else "在同样好的方案中最低（5% 以内视为相同）。"),
             costs[choice]))
     share = support[choice]
     if tie:
         cheap = min((choice, *tie), key=lambda name: costs[name])
-        seen, count = f"{comparison.detectable:.3f}", len(comparison.questions)
-        small, small_zh = (f"{count} questions do not show differences under {seen}.",
-                           f"{count} 题看不出小于 {seen} 的差异。")
+        seen, count = points(comparison.detectable), len(comparison.questions)
+        small, small_zh = (f"{count} questions do not show differences under {seen} points.",
+                           f"{count} 题看不出小于 {seen} 分的差异。")
         if not math.isfinite(comparison.detectable):
             small, small_zh = f"{count} questions show no difference here.", f"{count} 题看不出任何差异。"
         reasons.append(Reason(
             f"It is a tie with {', '.join(tie)}: {share:.0%} of {RESAMPLES} resamples of documents and weights choose "
-            f"{choice}. The cheapest of them is {cheap} ({costs[cheap]:.2f}). {small}",
+            f"{choice}. The cheapest of them is {cheap} ({_unless(costs[cheap], 'at an unknown cost')}). {small}",
             f"与 {'、'.join(tie)} 打平：对文档与权重重抽样 {RESAMPLES} 次，{share:.0%} 选择 {choice}；"
-            f"其中最便宜的是 {cheap}（{costs[cheap]:.2f}）。{small_zh}", share))
+            f"其中最便宜的是 {cheap}（{_unless(costs[cheap], '成本未知')}）。{small_zh}", share))
     else:
         reasons.append(Reason(f"{share:.0%} of {RESAMPLES} resamples of documents and weights choose it too.",
                               f"对文档与权重重抽样 {RESAMPLES} 次，{share:.0%} 同样选择它。", share))
     null = comparison.null
     if null is not None and null.verdict != "not distinguishable":
         reasons.append(Reason(
-            f"Careful: the self-test failed, {null.b} run twice came out {null.verdict} ({null.mean:+.3f}).",
-            f"注意：自检未通过，{null.b} 运行两次的结果相差 {null.mean:+.3f}。", null.mean))
+            f"Careful: the self-test failed, {null.b} run twice came out {null.verdict} ({signed(null.mean)} points).",
+            f"注意：自检未通过，{null.b} 运行两次的结果相差 {signed(null.mean)} 分。", null.mean))
     return reasons
 
 
@@ -146,12 +147,18 @@ def _why_best(choice: str, cheaper: Sequence[str], short: Mapping[str, float], n
     if within:
         names, names_zh = ", ".join(within), "、".join(within)
         return [Reason(
-            f"{names} costs less and is as good within {margin:g}, but by under 5 %, which counts as the same; "
-            f"{choice} has no more to look after.",
-            f"{names_zh} 成本更低，且差距在 {margin:g} 以内；但只便宜不到 5%，视为相同，而 {choice} 需维护的不更多。",
+            f"{names} {'costs less and is' if len(within) == 1 else 'cost less and are'} as good within "
+            f"{points(margin)} points, but by under 5 %, which counts as the same; {choice} has no more to look after.",
+            f"{names_zh} 成本更低，且差距在 {points(margin)} 分以内；但只便宜不到 5%，视为相同，而 {choice} "
+            "需维护的不更多。",
             margin)]
-    return [Reason(f"No cheaper approach is shown to be within {margin:g} of it.",
-                   f"没有更便宜的方案被证明与其差距在 {margin:g} 以内。", margin)]
+    return [Reason(f"No cheaper approach is shown to be within {points(margin)} points of it.",
+                   f"没有更便宜的方案被证明与其差距在 {points(margin)} 分以内。", margin)]
+
+
+def _unless(cost: float, unknown: str) -> str:
+    """A cost, or what is said where nobody knows it."""
+    return number(cost) if math.isfinite(cost) else unknown
 
 
 def recommend(comparison: Comparison, needs: Needs = Needs(), *, seed: int = 0) -> Recommendation:

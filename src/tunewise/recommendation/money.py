@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tunewise.amounts import number
 from tunewise.costs import bill
 from tunewise.nouns import Bill, BreakEven, Comparison, Needs, Reason
 from tunewise.recommendation.rule import Evidence, column, point
@@ -96,10 +97,10 @@ def flips(comparison: Comparison, needs: Needs, evidence: Evidence, choice: str)
         costs = costs_of(comparison, changed)
         other = point(replace(evidence, costs=np.array([costs[name] for name in evidence.names])))
         if other is not None and other != choice:
-            found.append(Reason(f"With {text}, {other} would be chosen: it then costs {costs[other]:.2f}, {choice} "
-                                f"{costs[choice]:.2f}.",
-                                f"若{text_zh}，则会选择 {other}：届时其成本为 {costs[other]:.2f}，{choice} 为 "
-                                f"{costs[choice]:.2f}。",
+            found.append(Reason(f"With {text}, {other} would be chosen: it then costs {number(costs[other])}, {choice} "
+                                f"{number(costs[choice])}.",
+                                f"若{text_zh}，则会选择 {other}：届时其成本为 {number(costs[other])}，{choice} 为 "
+                                f"{number(costs[choice])}。",
                                 costs[other]))
         else:
             kept.append(text)

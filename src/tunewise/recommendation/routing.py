@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tunewise.amounts import apart, number
 from tunewise.nouns import Bill, Comparison, Needs, Reason, Router, Winner
 from tunewise.recommendation.money import NEED_ZH
 from tunewise.recommendation.rule import Evidence, point
@@ -101,9 +102,9 @@ def router(
         if set(routes.values()) <= {choice} or len(set(filter(None, types))) < 2:
             continue
         routed = np.empty(len(types))
-        for number in range(FOLDS):
-            learned = _routes(evidence, types, np.flatnonzero(fold != number).tolist(), choice)
-            for place in np.flatnonzero(fold == number):
+        for part in range(FOLDS):
+            learned = _routes(evidence, types, np.flatnonzero(fold != part).tolist(), choice)
+            for place in np.flatnonzero(fold == part):
                 routed[place] = evidence.values[place, evidence.names.index(learned.get(types[place], choice))]
         a, b, clusters, weights = _pair(evidence, routed, evidence.values[:, mine])
         result = paired(a, b, clusters, weights=weights, seed=seed)
@@ -131,11 +132,11 @@ def router_reasons(found: Router | None, choice: str) -> list[Reason]:
     named = {name: "、".join(NEED_ZH.get(kind, kind) for kind in kinds) for name, kinds in sent.items()}
     words_zh = "；".join(f"{kinds}类问题用 {name}" for name, kinds in named.items())
     return [Reason(
-        f"A router by {found.by} would do better: {words}, {choice} for the rest ({found.gain:+.3f} over all "
-        f"questions, 95 % {found.low:+.3f} to {found.high:+.3f}, cross-validated); all its parts cost "
-        f"{found.cost:.2f}. It needs something that tells the {found.by} of a question when it comes in.",
-        f"按{_TYPE_ZH[found.by]}分流会更好：{words_zh}，其余用 {choice}（全部题目上 {found.gain:+.3f}，95% 区间 "
-        f"{found.low:+.3f} 至 {found.high:+.3f}，经交叉验证）；各部分合计成本 {found.cost:.2f}。"
+        f"A router by {found.by} would do better: {words}, {choice} for the rest ("
+        f"{apart(found.gain, found.low, found.high)} points over all questions, cross-validated); all its parts cost "
+        f"{number(found.cost)}. It needs something that tells the {found.by} of a question when it comes in.",
+        f"按{_TYPE_ZH[found.by]}分流会更好：{words_zh}，其余用 {choice}（全部题目上 "
+        f"{apart(found.gain, found.low, found.high)} 分，经交叉验证）；各部分合计成本 {number(found.cost)}。"
         f"前提是提问时能判断问题的{_TYPE_ZH[found.by]}。", found.gain)]
 
 

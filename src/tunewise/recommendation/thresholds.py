@@ -69,7 +69,8 @@ def _costs(
         return point(replace(evidence, costs=np.array([cost(name) for name in evidence.names])))
 
     def at_price(price: float) -> str | None:
-        return chosen_by(lambda name: bills[name].total - bills[name].labels + labels[name] * price)
+        # Added up as a bill is, so that the last digits decide nothing.
+        return chosen_by(lambda name: replace(bills[name], labels=labels[name] * price).total)
 
     def at_volume(volume: float) -> str | None:
         return chosen_by(lambda name: bills[name].fixed + (bills[name].rate * volume if volume else 0.0))
@@ -82,12 +83,18 @@ def _costs(
             value = _turn(chosen, choice, now, end) if now != end else None
             if value is None or (other := chosen(value)) is None:
                 continue
-            number = f"{value:,.0f}" if key == "answers_per_month" else f"{value:.3g}"
-            text = f"{number} {words}" if key == "answers_per_month" else f"{words} of {number}"
+            volume = key == "answers_per_month"
+            number, today = (f"{value:,.0f}", f"{now:,.0f}") if volume else (f"{value:.3g}", f"{now:,.3g}")
+            if not float(number.replace(",", "")):
+                # What is said of nought has to hold there.
+                value, other = 0.0, chosen(0.0)
+                if other is None or other == choice:
+                    continue
+            text = f"{number} {words}" if volume else f"{words} of {number}"
             side, side_zh = ("or less", "及以下") if below else ("or more", "及以上")
             yield Threshold(key, value, below, other, Reason(
-                f"At {text} {side} (now {now:,g}), {other} would be chosen.",
-                f"若{words_zh}为 {number} {side_zh}（现为 {now:,g}），则会选择 {other}。", value))
+                f"At {text} {side} (now {today}), {other} would be chosen.",
+                f"若{words_zh}为 {number} {side_zh}（现为 {today}），则会选择 {other}。", value))
 
 
 def _opened(evidence: Evidence, choice: str, faults: Mapping[str, Sequence[Fault]]) -> Iterator[Threshold]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from tunewise.amounts import apart
 from tunewise.nouns import BreakEven, Recommendation, Winner
-from tunewise.reports.words import VALUES, Say, listing, number, percent, points, rough, signed, stratum_phrase, usable
+from tunewise.reports.words import VALUES, Say, listing, number, percent, points, rough, stratum_phrase, usable
 
 _BY = {"need": Say("need", "需求"), "kind": Say("kind", "题型"), "language": Say("language", "语言")}
 VERDICTS = {
@@ -67,7 +68,7 @@ def router(recommendation: Recommendation | None) -> list[Say]:
     ways_zh = "；".join(f"{name} 用于 {kinds.zh}" for name, kinds in ways.items())
     by = _BY.get(found.by, Say(found.by, found.by))
     sure = Say("shown to be better", "确实更好") if found.better else Say("not shown to be better", "尚无法证明更好")
-    span = f"{signed(found.gain)} [{signed(found.low)}, {signed(found.high)}]"
+    span = apart(found.gain, found.low, found.high)
     return [Say(
         f"By {by.en} ({ways_en}; the rest to {recommendation.choice}): {span} points, cross-validated, {sure.en}; "
         f"together {number(found.cost)}",

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 
+from tunewise.amounts import interval as interval
 from tunewise.nouns import Comparison, Difference, Estimate, Needs, Recommendation, Standing
 from tunewise.reports.words import (
     NEEDS,
@@ -182,11 +183,6 @@ def by_need(comparison: Comparison, recommendation: Recommendation | None) -> li
 def need_estimate(standing: Standing, need: str, metric: str) -> Estimate | None:
     """The estimate of one need's stratum."""
     return standing.strata.get(f"need={need}", {}).get(metric)
-
-
-def interval(estimate: Estimate) -> str:
-    """ "63.2 [57.1, 69.0]" in points of 100."""
-    return f"{points(estimate.mean)} [{points(estimate.low)}, {points(estimate.high)}]"
 
 
 def against(difference: Difference, name: str) -> tuple[float, float, float]:

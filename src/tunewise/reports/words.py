@@ -9,6 +9,12 @@ import math
 import unicodedata
 from typing import NamedTuple
 
+from tunewise.amounts import NOTHING as NOTHING
+from tunewise.amounts import number as number
+from tunewise.amounts import points as points
+from tunewise.amounts import signed as signed
+from tunewise.amounts import usable as usable
+
 
 class Say(NamedTuple):
     """One text in English and in Chinese."""
@@ -20,8 +26,6 @@ class Say(NamedTuple):
         """The text in `language`: Chinese for "zh…", English for everything else."""
         return self.zh if language.lower().startswith("zh") else self.en
 
-
-NOTHING = "–"
 
 VERDICTS: dict[str, Say] = {
     "better": Say("better", "更好"),
@@ -119,16 +123,6 @@ def listing(names: list[str] | tuple[str, ...], *, most: int = 4) -> Say:
 # ------------------------------------------------------------------------------------------------ numbers
 
 
-def usable(value: object) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def points(value: float) -> str:
-    """A share as points of 100 with one decimal: 0.6321 is "63.2"."""
-    return f"{100 * value:.1f}".replace("-", "−") if usable(value) else NOTHING
-
-
 def percent(value: float) -> str:
     """A share as a percentage without decimals, never rounding something to nothing."""
     if not usable(value):
@@ -138,32 +132,6 @@ def percent(value: float) -> str:
     if 0.995 < value < 1:
         return ">99 %"
     return f"{100 * value:.0f} %"
-
-
-def signed(value: float) -> str:
-    """A difference in points with its sign (a true minus sign)."""
-    return f"{100 * value:+.1f}".replace("-", "−") if usable(value) else NOTHING
-
-
-def number(value: float) -> str:
-    """Any count or amount in at most about three significant digits: 0.0042, 1.37, 842, 12,400, 1.2 M."""
-    if not usable(value):
-        return NOTHING
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size >= 9.995e8:
-        return f"{value / 1e9:.1f} G"
-    if size >= 999_500:
-        return f"{value / 1e6:.1f} M"
-    if size >= 100:
-        return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}"
-    if size >= 0.1:
-        return f"{value:.2f}"
-    # Two digits that say something, in full: 0.000043 and not 4.3e-05.
-    return f"{value:.{min(9, 1 - math.floor(math.log10(size)))}f}" if size >= 1e-9 else f"{value:.0e}"
 
 
 def tick(value: float) -> str:
