@@ -100,7 +100,7 @@ def ingest(
     same. `Failed` when another ingest runs.
     """
     from tunewise.chunks import chunk
-    from tunewise.reading import read_folder
+    from tunewise.reading import Unread, ocr, read_folder
 
     started = time.monotonic()
     tell = progress or (lambda phase, done, total: None)
@@ -122,7 +122,9 @@ def ingest(
             leave(catalog, home)
         read_rules(Path(folder), groups)
         settings = fingerprint([__version__, tokens, kind, model.fingerprint])
-        files = SeenFiles(home / "files.json", settings, known, again=again)
+        # A password, more time or an engine for scans may get more out of a file that was read in part.
+        means = "" if passwords else fingerprint([ocr.available(), seconds_per_file])
+        files = SeenFiles(home / "files.json", settings, known, means=means, again=again)
         cut: dict[str, list[Chunk]] = {}
         ahead = under.enter_context(Ahead(home / "cache", model))
 
@@ -155,6 +157,11 @@ def ingest(
         except DataMistake as error:
             # That the folder is there, and can be opened, is known by its rules.
             nothing = error
+        partly = [one for one in unread if one.partly]
+        unread = sorted(
+            [*unread, *(Unread(id, reason, partly=True) for id, reason in files.faults)],
+            key=lambda one: (one.source, one.reason),
+        )
         if not nothing and not documents and not files.skipped:
             nothing = DataMistake(
                 f"none of the files in {folder} could be read",
@@ -176,7 +183,10 @@ def ingest(
         notes = rules.idle([*files.skipped, *(document.id for document in documents)])
         counts = {"added": 0, "changed": 0, "unchanged": 0}
         waiting: list[tuple[Document, list[Chunk]]] = []
-        heritage, opened = Inheritance(list(known.values()), held), []
+        # With what the folders close just now: that such a file was open before opens no other.
+        heritage, opened = Inheritance(
+            list(known.values()), {id: rules.of(id, (), groups) or groups for id, groups in held.items()}
+        ), []
         try:
             if last != here:
                 catalog.keep_source(here)
@@ -220,9 +230,7 @@ def ingest(
         generation = bring() if left else None
         if not left:
             clear(project, catalog)
-        # What was read in part is read again, so that its fault is named again.
-        faulty = {one.source for one in unread}
-        files.keep([document.id for document in documents if document.id not in faulty])
+        files.keep([document.id for document in documents], [(one.source, one.reason) for one in partly])
         keep_faults(home, unread)
         leave(catalog, home)
         notes += [*access, *(generation.notes if generation else ()), *unemptied(project)]

@@ -17,6 +17,8 @@ class Inheritance:
 
     def __init__(self, known: Collection[DocumentRecord], held: Mapping[str, tuple[str, ...]]) -> None:
         self._held = held
+        # What everybody could read under one of its names stays open under a new one.
+        self._open = {record.revision for record in known if not held[record.id]}
         self._closed: dict[str, list[str]] = {}
         for record in known:
             if held[record.id]:
@@ -25,7 +27,7 @@ class Inheritance:
 
     def groups(self, revision: str) -> tuple[str, ...] | None:
         """Who may read this content under the names that it had; None where it had none, or was for everybody."""
-        ids = self._closed.get(revision)
+        ids = None if revision in self._open else self._closed.get(revision)
         # Whoever could read one of two equal documents could read the other's text.
         return tuple(sorted({group for id in ids for group in self._held[id]})) if ids else None
 

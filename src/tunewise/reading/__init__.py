@@ -44,10 +44,11 @@ _LONGEST = 30_000_000
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A file, or pages of a file, that could not be read, and why in plain words."""
+    """A file, or pages of a file, that could not be read, and why in plain words; `partly`: the rest of it was read."""
 
     source: str
     reason: str
+    partly: bool = False
 
 
 def read_file(

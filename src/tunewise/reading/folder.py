@@ -68,7 +68,7 @@ def read_folder(
         answered[name] = answer.get("document")
         if "document" in answer:
             documents.append(answer["document"])
-            unread.extend(Unread(name, note) for note in answer["notes"])
+            unread.extend(Unread(name, note, partly=True) for note in answer["notes"])
         else:
             reason = answer["reason"].removeprefix(f"{root / name}: ")
             unread.append(Unread(name, f"{reason} ({answer['tip']})" if answer.get("tip") else reason))
