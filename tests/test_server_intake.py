@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ from tunewise.cli.app import run
 from tunewise.errors import DataMistake
 from tunewise.jobs.answering import Answering
 from tunewise.jobs.check import check
+from tunewise.jobs.documents import documents
 from tunewise.jobs.erase import erase
 from tunewise.jobs.ingest import ingest, ingest_project
+from tunewise.jobs.search import generations
 from tunewise.project import Project, load_project
 from tunewise.server import Options, open_state
 from tunewise.server.entries import Upload
@@ -234,3 +237,72 @@ def test_an_index_without_documents_is_none(tmp_path: Path, capsys, monkeypatch)
         assert run(["documents", "list", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
         with closing(Answering(project)) as answering:
             assert (answering.catalog.current(), answering.catalog.previous()) == (None, None)
+
+
+MAIL = b"\r\n".join([
+    b"From: anna@example.org", b"Subject: Moving", b"MIME-Version: 1.0", b"Content-Type: multipart/mixed; boundary=X",
+    b"", b"--X", b"Content-Type: text/plain", b"", b"The warehouse moves to Leipzig in May.", b"--X",
+    b"Content-Type: text/calendar", b"Content-Disposition: attachment; filename=invite.ics", b"", b"BEGIN:VCALENDAR",
+    b"--X--", b"",
+])
+
+
+def test_a_file_that_was_read_in_part_is_read_once_and_its_fault_is_repeated(tmp_path: Path, monkeypatch):
+    from tunewise import reading
+
+    write(tmp_path, "hours.md", "The warehouse closes at noon.")
+    path = tmp_path / "documents/mail.eml"
+    path.write_bytes(MAIL)
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    project, read, plain = load(tmp_path, ""), [], reading.read_folder
+
+    def counted(*arguments, **options):
+        found, unread = plain(*arguments, **options)
+        read.extend(document.id for document in found if document.id == "mail.eml")
+        return found, unread
+
+    monkeypatch.setattr(reading, "read_folder", counted)
+    for number, (times, more) in enumerate([
+        (1, {}), (1, {}), (1, {}), (2, {"again": True}), (2, {}), (3, {"passwords": ("open",)}), (4, {}), (4, {}),
+        (5, {"seconds_per_file": 60}), (5, {"seconds_per_file": 60}),
+    ]):
+        result = ingest_project(project, **more)
+        assert [(one.source, "invite.ics" in one.reason) for one in result.unread] == [("mail.eml", True)], number
+        assert len(read) == times, number
+        assert "invite.ics" in next(one for one in documents(project) if one.id == "mail.eml").faults[0]
+    there = reading.ocr.available()
+    monkeypatch.setattr(reading.ocr, "available", lambda: not there)
+    assert len(ingest_project(project, seconds_per_file=60).unread) == 1 and len(read) == 6
+    path.write_bytes(MAIL.replace(b"invite.ics", b"invite.txt"))
+    os.utime(path, (1_600_000_009, 1_600_000_009))
+    assert ingest_project(project).unread == () and documents(project)[1].faults == ()
+
+
+def test_what_everybody_could_read_stays_open_under_another_name(tmp_path: Path):
+    for name in ("terms.md", "hr/terms.md", "board/terms.md"):
+        write(tmp_path, name, "Goods are returned within 30 days.")
+    project = load(tmp_path, '[groups]\n"hr/*" = ["hr"]\n"board/*" = ["board"]\n')
+    ingest_project(project)
+    (tmp_path / "documents/terms.md").rename(tmp_path / "documents/returns.md")
+    notes = ingest_project(project).notes
+    with closing(Answering(project)) as answering:
+        assert answering.catalog.groups("returns.md") == () and not any("has the content of" in one for one in notes)
+        # Closed by its folder at this very moment, it opens no copy of the closed ones.
+        (tmp_path / "documents/.groups.toml").write_text('[files]\n"returns.md" = ["staff"]\n')
+        write(tmp_path, "copy.md", "Goods are returned within 30 days.")
+        ingest_project(project)
+        assert answering.catalog.groups("returns.md") == ("staff",)
+        assert answering.catalog.groups("copy.md") == ("board", "hr", "staff")
+
+
+def test_no_generation_is_offered_whose_place_was_emptied(tmp_path: Path):
+    places = [(tmp_path / name).as_uri() for name in ("one", "two")]
+    for number, place in enumerate([places[0], places[1], "", places[0]]):
+        named = f'index = "{place}"\n' if place else ""
+        write(tmp_path, "hours.md", f"The warehouse closes at {number}.")
+        (tmp_path / "tunewise.toml").write_text(TOML + named, encoding="utf-8")
+        ingest_project(load(tmp_path))
+        assert (check(load(tmp_path)).faults, len(generations(load(tmp_path))[1])) == ((), 1), number
+    write(tmp_path, "hours.md", "The warehouse never closes.")
+    ingest_project(load(tmp_path))
+    assert len(generations(load(tmp_path))[1]) == 2

@@ -250,7 +250,9 @@ def _drop_old(catalog: Catalog, folder: Path, current: Generation, forget: Calla
     others = [one for one in catalog.generations() if one.id != current.id]
     whole = [one.id for one in others if catalog.is_whole(one.id)]
     last = catalog.previous()
-    before = [last] if last in whole else whole[-1:]
+    # None is offered for a rollback whose files go with the place that they lie in.
+    there = [id for id in whole if place.holds(folder, id)]
+    before = [last] if last in there else there[-1:]
     if len(whole) < len(others):
         # Texts can be guessed from their vectors. First, so that a kill in between lets it be done again.
         forget()

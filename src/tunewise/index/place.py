@@ -167,6 +167,12 @@ def check(folder: Path, id: str, manifest: str, *, deep: bool = False) -> dict[s
     return value
 
 
+def holds(folder: Path, id: str) -> bool:
+    """Whether a generation lies where generations lie now; another place is emptied."""
+    uri = location(folder)
+    return (_Remote(uri, id) if uri else _Local(Path(folder) / id)).size(MANIFEST) is not None
+
+
 def stored_bytes(folder: Path, id: str) -> int:
     """The size of a generation's files, in the folder or under the URI."""
     if not (uri := location(folder)):
