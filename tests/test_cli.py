@@ -20,6 +20,7 @@ import typer
 from tunewise import __version__
 from tunewise.cli import messages, terminal
 from tunewise.cli.app import new_app, run
+from tunewise.cli.measuring import expected
 from tunewise.errors import DataMistake, Failed, GateFailed
 from tunewise.jobs import search as search_job
 from tunewise.nouns import Chunk, Hit
@@ -382,5 +383,5 @@ def test_help_is_quick() -> None:
 def test_what_can_be_expected_is_a_number_or_said_to_be_nothing(monkeypatch):
     for lang, some, none in (("en", "12 points", "no difference"), ("zh", "12 分", "看不出任何差异")):
         monkeypatch.setenv("TUNEWISE_LANG", lang)
-        said = messages.expected(10, float("inf"))
-        assert some in messages.expected(54, 0.123) and none in said and "inf" not in said
+        said = expected(10, float("inf"))
+        assert some in expected(54, 0.123) and none in said and "inf" not in said

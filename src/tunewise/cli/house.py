@@ -16,7 +16,8 @@ import typer
 from tunewise import __version__
 from tunewise.cli.documents import project_of
 from tunewise.cli.flags import command
-from tunewise.cli.messages import expected, message
+from tunewise.cli.measuring import expected
+from tunewise.cli.messages import message
 from tunewise.cli.terminal import following, manners, out, out_json, progress, say
 from tunewise.errors import ConfigMistake, Failed
 from tunewise.project import SETTINGS, find_project, user_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,7 @@ import typer
 from tunewise.cli.documents import project_of
 from tunewise.cli.flags import command
 from tunewise.cli.gating import hold, measured_against, minimums, show
-from tunewise.cli.messages import expected, message
+from tunewise.cli.messages import message
 from tunewise.cli.terminal import detail, following, manners, out, out_json, progress, say
 
 if TYPE_CHECKING:
@@ -99,6 +100,13 @@ def compare(
 
 def _margin(project: Project, margin: float | None) -> float:
     return project.needs.margin if margin is None else margin
+
+
+def expected(questions: int, detectable: float) -> str:
+    """What so many questions can be expected to show, before they are asked; infinite: nothing."""
+    if detectable < math.inf:
+        return message("expected", questions=questions, points=100 * detectable)
+    return message("expected_none", questions=questions)
 
 
 def _start(questions: int, detectable: float) -> None:

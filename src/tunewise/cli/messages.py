@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 
@@ -296,10 +295,3 @@ def language(environ: Mapping[str, str] | None = None) -> str:
 def message(key: str, **values: object) -> str:
     """One message of the catalogue in the user's language."""
     return MESSAGES[key][language() == "zh"].format(**values)
-
-
-def expected(questions: int, detectable: float) -> str:
-    """What so many questions can be expected to show, before they are asked; infinite: nothing."""
-    if detectable < math.inf:
-        return message("expected", questions=questions, points=100 * detectable)
-    return message("expected_none", questions=questions)
