@@ -437,6 +437,9 @@ def test_an_unknown_cost_leads_last_and_equal_ones_are_a_tie():
     # Level but for the last digits.
     dusty = replace(evidence, values=evidence.values * np.array([1 + 1e-13, 1.0]))
     assert point(dusty) == "known"
+    twins = replace(evidence, complexity=np.array([1, 1]))
+    for costs in ([0.3, 0.1 + 0.2], [0.1 + 0.2, 0.3]):
+        assert point(replace(twins, costs=np.array(costs))) == "unknown"
     # 5 % is the same: then the simpler one, whatever it costs exactly.
     assert point(replace(evidence, costs=np.array([5.1, 5.0]))) == "unknown"
 

@@ -89,7 +89,9 @@ def _cheapest(evidence: Evidence, fit: np.ndarray) -> np.ndarray:
 def _by_price(evidence: Evidence) -> np.ndarray:
     """A crumb for each approach, by which the cheaper one goes first where all else is the same."""
     crumbs = np.empty(len(evidence.names))
-    crumbs[np.lexsort((evidence.complexity, evidence.costs))] = np.arange(len(evidence.names))
+    # Sums of the same parts in another order are the same.
+    costs = np.array([float(f"{cost:.9g}") for cost in evidence.costs])
+    crumbs[np.lexsort((evidence.complexity, costs))] = np.arange(len(evidence.names))
     return crumbs * DUST / 10 / max(1, len(evidence.names))
 
 
