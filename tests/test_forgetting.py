@@ -118,7 +118,9 @@ def test_an_adapter_that_changes_nothing_forgets_exactly_nothing(world, tmp_path
     found = forgetting(mine, world / "still")
     # The base is measured bare, in a model of its own, before the adapter is loaded.
     assert loads == [None, world / "still"]
-    assert (found.accuracy.change.mean, found.accuracy.change.low, found.accuracy.change.high) == (0, 0, 0)
+    # That 40 questions have not changed does not say that none would (rule of three).
+    change = found.accuracy.change
+    assert change.mean == 0 and change.low == -change.high and 0 < change.high < 0.2
     assert found.accuracy.change.n == 40 and found.nats.change.mean == 0 and found.refusals.change.n == 4
     assert [stem for stem, _ in found.by_set] == ["mc_en", "mc_zh"]
     assert known(world / "still") == found.accuracy.change
