@@ -266,11 +266,14 @@ def test_a_promised_difference_asks_for_no_more_than_the_spread_holds():
             assert found == math.inf or found <= (found / unit) ** 2 + 1e-9 or unit == math.inf
 
 
-def test_of_level_approaches_the_cheapest_stands_first():
+def test_level_approaches_stand_in_an_order_that_no_clock_decides():
     questions = make_questions(20, 5)
-    for names in (("a", "b"), ("b", "a")):
-        standings = compare(level(questions, names=names), questions).standings
-        assert [standing.approach.name for standing in standings] == [names[1], names[0]]
+    for seconds in ((2.0, 1.0), (1.0, 2.0)):
+        standings = compare(level(questions, seconds=seconds, names=("b", "a")), questions).standings
+        assert [standing.approach.name for standing in standings] == ["a", "b"]
+    skills = {"a": Skill(0.7, index=True), "b": Skill(0.7)}
+    standings = compare(make_runs(skills, questions, seed=1, own=0.0), questions).standings
+    assert [standing.approach.name for standing in standings] == ["b", "a"], "less to look after"
 
 
 def test_seeds_of_one_recipe_are_averaged_and_their_spread_is_told():

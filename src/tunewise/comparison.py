@@ -274,10 +274,11 @@ def compare(
     def told(a: str, b: str) -> Difference:
         return _difference(a, b, metric, results[a, b], adjusted[frozenset((a, b))], needs, tests=len(adjusted))
 
-    price = [(bill(run.approach, run.cost, run.rows, needs).total, complexity(run.approach), run.approach.name)
-             for run in runs]
-    # Of those that are level the cheapest stands first, as in the rule that chooses; the last digits tell nothing.
-    order = sorted(range(len(runs)), key=lambda i: (-round(overall[i][metric].mean, 9), price[i]))
+    bills = [bill(run.approach, run.cost, run.rows, needs) for run in runs]
+    price = [(due.total, complexity(run.approach), run.approach.name) for due, run in zip(bills, runs, strict=True)]
+    # Of those that are level the one with fewer labels and less to look after stands first. Not what its seconds cost:
+    # they are never the same twice, and a comparison that was killed ends with the same table.
+    order = sorted(range(len(runs)), key=lambda i: (-round(overall[i][metric].mean, 9), bills[i].labels, *price[i][1:]))
     best, cheapest = runs[order[0]].approach.name, min(price)[-1]
     standings = []
     for i in order:
