@@ -14,9 +14,10 @@ import pytest
 
 from sample_comparison import sample
 from tunewise import reports
+from tunewise.amounts import number, points
 from tunewise.nouns import Bill, Comparison, Estimate, Needs, Reason, Recommendation, Row
 from tunewise.reports import plots, story, svg, tables, volume
-from tunewise.reports.words import cut, listing, number, percent, points, rough, stratum_words, width
+from tunewise.reports.words import cut, listing, percent, rough, stratum_words, width
 
 PAYLOAD = "</script><img src=x onerror=\"document.title='broken'\"><b>'\"&{{data}}"
 

@@ -148,8 +148,9 @@ def _contradiction(claim: str, passage: str) -> str:
     for start, end in sentences(claim, 0, len(claim)):
         part = claim[start:end]
         scores = [_shared(part, passage[slice(*span)]) for span in spans]
+        most = max(scores)
         # Of several sentences that share as much, one that says the same is enough.
-        alike = [passage[slice(*span)] for span, score in zip(spans, scores, strict=True) if score == max(scores)]
+        alike = [passage[slice(*span)] for span, score in zip(spans, scores, strict=True) if score == most]
         against = [opposed(part, sentence) for sentence in alike]
         if all(against) and against:
             return f"the passage says the opposite: {against[0]}"

@@ -6,6 +6,7 @@ torch is not imported for it: where nothing has loaded it, no GPU was used.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -40,6 +41,28 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     words = ("not enough memory", "can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(one in str(error) for one in words)
+
+
+def in_batches(
+    waiting: Sequence[int], size: Callable[[Sequence[int], int], int], compute: Callable[[Sequence[int]], None],
+    *, most: int,
+) -> None:
+    """Call `compute` with batch after batch of what waits, in order; when memory runs out, with half as many at once.
+
+    `size(waiting, limit)` says how many of the first go together, 1 to `limit`; the limit begins with `most`. What a
+    single one has no memory for is raised.
+    """
+    limit = most
+    while waiting:
+        together = size(waiting, limit)
+        try:
+            compute(waiting[:together])
+        except Exception as error:
+            if together == 1 or not out_of_memory(error):
+                raise
+            limit = together // 2
+            continue
+        waiting = waiting[together:]
 
 
 def _cuda() -> Any:

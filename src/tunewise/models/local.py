@@ -16,7 +16,7 @@ from typing import Any
 from tunewise.errors import ModelMistake, need
 from tunewise.models import Generated, Marginal, chains
 from tunewise.models.bundled import GGUF_SHA256, smollm2
-from tunewise.models.gpu import out_of_memory
+from tunewise.models.gpu import in_batches
 from tunewise.nouns import Decoding
 from tunewise.store import fingerprint, sha256
 
@@ -207,22 +207,18 @@ class LocalModel:
         encoded = [prompt_tokens(self.tokenizer, messages) for messages in prompts]
         done: list[Generated | None] = [None] * len(encoded)
         waiting = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
-        limit = BATCH_ROWS
-        while waiting:
-            widest = len(encoded[waiting[0]]) + decoding.max_new_tokens
-            size = max(1, min(limit, len(waiting), BATCH_TOKENS // widest))
-            batch = waiting[:size]
-            try:
-                criteria = [] if watch is None else [watch(batch)]
-                made = self._batch([encoded[i] for i in batch], decoding, criteria)
-                for index, generated in zip(batch, made, strict=True):
-                    done[index] = generated
-            except Exception as error:
-                if size == 1 or not out_of_memory(error):
-                    raise
-                limit = size // 2
-                continue
-            waiting = waiting[size:]
+
+        def size(left: Sequence[int], limit: int) -> int:
+            widest = len(encoded[left[0]]) + decoding.max_new_tokens
+            return max(1, min(limit, len(left), BATCH_TOKENS // widest))
+
+        def compute(batch: Sequence[int]) -> None:
+            criteria = [] if watch is None else [watch(batch)]
+            made = self._batch([encoded[i] for i in batch], decoding, criteria)
+            for index, generated in zip(batch, made, strict=True):
+                done[index] = generated
+
+        in_batches(waiting, size, compute, most=BATCH_ROWS)
         return [generated for generated in done if generated is not None]
 
     def marginal(

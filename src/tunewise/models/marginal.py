@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewise.errors import need
 from tunewise.models import Generated, Marginal, chains
-from tunewise.models.gpu import out_of_memory
+from tunewise.models.gpu import in_batches, out_of_memory
 from tunewise.nouns import Decoding
 
 if TYPE_CHECKING:
@@ -233,22 +233,19 @@ def log_likelihoods(model: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequ
     """
     found = [0.0] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda i: -(len(pairs[i][0]) + len(pairs[i][1])))
-    limit = BATCH_ROWS
-    while order:
-        size = max(1, min(limit, len(order), BATCH_TOKENS // sum(map(len, pairs[order[0]]))))
+
+    def size(waiting: Sequence[int], limit: int) -> int:
+        many = max(1, min(limit, len(waiting), BATCH_TOKENS // sum(map(len, pairs[waiting[0]]))))
         # A logit is as wide as the vocabulary: few positions of many rows take more than all the rest.
-        while size > 1 and size * max(len(pairs[i][1]) for i in order[:size]) > BATCH_LOGITS:
-            size -= 1
-        batch = order[:size]
-        try:
-            for i, value in zip(batch, _summed(model, [pairs[i] for i in batch]), strict=True):
-                found[i] = value
-        except Exception as error:
-            if size == 1 or not out_of_memory(error):
-                raise
-            limit = size // 2
-            continue
-        order = order[size:]
+        while many > 1 and many * max(len(pairs[i][1]) for i in waiting[:many]) > BATCH_LOGITS:
+            many -= 1
+        return many
+
+    def compute(batch: Sequence[int]) -> None:
+        for i, value in zip(batch, _summed(model, [pairs[i] for i in batch]), strict=True):
+            found[i] = value
+
+    in_batches(order, size, compute, most=BATCH_ROWS)
     return found
 
 

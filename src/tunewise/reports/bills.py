@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from html import escape
 
+from tunewise.amounts import number, usable
 from tunewise.nouns import Bill, Needs, Recommendation
 from tunewise.reports.plots import Figure
 from tunewise.reports.tables import both
-from tunewise.reports.words import Say, number, percent, usable
+from tunewise.reports.words import Say, percent
 
 PARTS = (
     ("labels", Say("labels", "标注")), ("set_up", Say("set-up", "构建")), ("updates", Say("updates", "更新")),

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from tunewise.amounts import NOTHING, number, points, usable
 from tunewise.nouns import Comparison, Difference, Estimate, Recommendation, Standing
 from tunewise.reports import story
 from tunewise.reports.measures import PLACES
-from tunewise.reports.words import NOTHING, Say, number, percent, points, usable, verdict_word
+from tunewise.reports.words import Say, percent, verdict_word
 from tunewise.scorers import METRICS
 
 Value = Estimate | Difference | float | None

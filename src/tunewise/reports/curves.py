@@ -5,10 +5,11 @@ Knows a Comparison and SVG. Approaches that wear one adapter share one curve.
 
 from __future__ import annotations
 
+from tunewise.amounts import number, usable
 from tunewise.nouns import Comparison
 from tunewise.reports import svg
 from tunewise.reports.plots import Figure
-from tunewise.reports.words import Say, listing, number, tick, usable
+from tunewise.reports.words import Say, listing, tick
 
 _KINDS = (("loss", Say("training", "训练"), "thin"), ("validation_loss", Say("validation", "验证"), "thick"))
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from tunewise.amounts import apart
+from tunewise.amounts import apart, number, points, usable
 from tunewise.nouns import BreakEven, Recommendation, Winner
-from tunewise.reports.words import VALUES, Say, listing, number, percent, points, rough, stratum_phrase, usable
+from tunewise.reports.words import VALUES, Say, listing, percent, rough, stratum_phrase
 
 _BY = {"need": Say("need", "需求"), "kind": Say("kind", "题型"), "language": Say("language", "语言")}
 VERDICTS = {

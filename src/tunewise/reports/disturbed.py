@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tunewise.amounts import NOTHING, signed, usable
 from tunewise.nouns import Comparison
 from tunewise.reports import svg
 from tunewise.reports.plots import Figure
 from tunewise.reports.tables import both
-from tunewise.reports.words import NOTHING, Say, percent, signed, usable
+from tunewise.reports.words import Say, percent
 
 HEADS = (
     ("noise_slope", Say("All replaced", "全部替换"), True),

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from tunewise.amounts import points, signed
 from tunewise.reports.tables import both
-from tunewise.reports.words import Say, points, signed
+from tunewise.reports.words import Say
 
 _WORDS = {
     "better": Say("better", "更好"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunewise.amounts import usable
 from tunewise.nouns import Answer, Comparison, Question, Row
 from tunewise.reports.cited import why
 from tunewise.reports.schema import plain, status
-from tunewise.reports.words import stratum_phrase, usable
+from tunewise.reports.words import stratum_phrase
 
 
 def _number(value: float) -> float:

@@ -15,6 +15,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from tunewise.amounts import interval, number, points
 from tunewise.nouns import Comparison, Needs, Recommendation, to_json
 from tunewise.reports import bills, decision, plots, story, tables
 from tunewise.reports.curves import learning
@@ -25,7 +26,7 @@ from tunewise.reports.schema import plain
 from tunewise.reports.tables import both
 from tunewise.reports.timeline import timeline
 from tunewise.reports.volume import cost_by_volume, cost_table
-from tunewise.reports.words import Say, number, percent, points, sureness
+from tunewise.reports.words import Say, percent, sureness
 
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
@@ -148,7 +149,7 @@ def answer(comparison: Comparison, recommendation: Recommendation | None, needs:
         cost = story.total(recommendation, recommendation.runner_up)
         main = story.standing_of(comparison, recommendation.runner_up)
         estimate = main.metrics.get(comparison.metric) if main else None
-        notes = [story.interval(estimate)] if estimate else []
+        notes = [interval(estimate)] if estimate else []
         tail = both(Say(f"; cost {cost}", f"；成本 {cost}")) if cost else ""
         runner = [
             f"<b><bdi>{escape(recommendation.runner_up)}</bdi></b> <small>{escape(' '.join(notes))}{tail}</small>"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 
+from tunewise.amounts import interval, number
 from tunewise.nouns import Comparison, Needs, Recommendation, Standing
 from tunewise.reports import bills, decision, story
 from tunewise.reports.columns import Column, columns
 from tunewise.reports.disturbed import shown as shown_robustness
 from tunewise.reports.disturbed import words
-from tunewise.reports.words import Say, cut, number, one_line, percent, width
+from tunewise.reports.words import Say, cut, one_line, percent, width
 
 TERMINAL_COLUMNS = 120
 _LABELS = {
@@ -152,7 +153,7 @@ def row(standing: Standing, *, language: str = "en") -> str:
     quality, wrong = standing.metrics.get("quality"), standing.metrics.get("wrong")
     parts = [_pad(cut(one_line(standing.approach.name), 24), 24, right=False)]
     if quality is not None:
-        parts.append(f"{Say('quality', '质量').in_(language)} {story.interval(quality)}")
+        parts.append(f"{Say('quality', '质量').in_(language)} {interval(quality)}")
     if wrong is not None:
         parts.append(f"{Say('wrong', '错误').in_(language)} {percent(wrong.mean)}")
     parts.append(f"{number(standing.seconds_p50)} {Say('s per answer', '秒/答').in_(language)}")

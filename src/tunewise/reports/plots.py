@@ -7,21 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tunewise.amounts import interval, number, points, signed, usable
 from tunewise.nouns import Comparison, Estimate, Needs, Recommendation, Standing
 from tunewise.reports import story, svg
-from tunewise.reports.words import (
-    NEEDS,
-    Say,
-    listing,
-    number,
-    percent,
-    points,
-    rough,
-    signed,
-    tick,
-    usable,
-    verdict_word,
-)
+from tunewise.reports.words import NEEDS, Say, listing, percent, rough, tick, verdict_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +108,7 @@ def quality_cost(comparison: Comparison, recommendation: Recommendation | None, 
                 y(e.mean),
                 6,
                 f"dot s{i % 8}" + (" chosen" if name == choice else ""),
-                f"{name}: {story.interval(e)}" + (f", {percent(shares[name])}" if name in shares else ""),
+                f"{name}: {interval(e)}" + (f", {percent(shares[name])}" if name in shares else ""),
             ),
             svg.text(tx, at, name, _label(i, choice, s), anchor),
         ]
@@ -354,7 +343,7 @@ def needs_dots(comparison: Comparison, recommendation: Recommendation | None) ->
             body += [
                 svg.line(x(e.low), y, x(e.high), y, f"whisker s{i % 8}"),
                 svg.mark(
-                    i, x(e.mean), y, 7 if top_one else 5, f"dot s{i % 8}", f"{s.approach.name}: {story.interval(e)}"
+                    i, x(e.mean), y, 7 if top_one else 5, f"dot s{i % 8}", f"{s.approach.name}: {interval(e)}"
                 ),
             ]
             if top_one:

@@ -9,22 +9,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 
-from tunewise.amounts import interval as interval
+from tunewise.amounts import interval, number, points, signed, usable
 from tunewise.nouns import Comparison, Difference, Estimate, Needs, Recommendation, Standing
-from tunewise.reports.words import (
-    NEEDS,
-    Say,
-    listing,
-    number,
-    p_value,
-    percent,
-    points,
-    rough,
-    signed,
-    sureness,
-    usable,
-    verdict_word,
-)
+from tunewise.reports.words import NEEDS, Say, listing, p_value, percent, rough, sureness, verdict_word
 
 
 def standing_of(comparison: Comparison, name: str | None) -> Standing | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from html import escape
 from itertools import groupby
 
+from tunewise.amounts import NOTHING, interval, points, signed, usable
 from tunewise.nouns import Comparison, Difference, Estimate, Recommendation, Standing
 from tunewise.reports import story
 from tunewise.reports.columns import GROUPS, Column, columns
 from tunewise.reports.plots import Figure
-from tunewise.reports.words import NOTHING, Say, points, signed, stratum_phrase, stratum_words, usable, verdict_word
+from tunewise.reports.words import Say, stratum_phrase, stratum_words, verdict_word
 
 
 def both(say: Say) -> str:
@@ -197,7 +198,7 @@ def heat(comparison: Comparison, recommendation: Recommendation | None) -> Figur
                 step = min(9, max(0, int(estimate.mean * 10)))
                 lead = " top" if len(known) > 1 and estimate.mean == top[0] > bottom[0] else ""
                 cells.append(
-                    f'<td class="h{step}{lead}" title="{escape(story.interval(estimate))}">'
+                    f'<td class="h{step}{lead}" title="{escape(interval(estimate))}">'
                     f"{100 * estimate.mean:.0f}</td>"
                 )
             lines.append(

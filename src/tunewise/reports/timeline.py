@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tunewise.amounts import number, usable
 from tunewise.nouns import Comparison
 from tunewise.reports import svg
 from tunewise.reports.plots import Figure
-from tunewise.reports.words import Say, listing, number, percent, tick, usable
+from tunewise.reports.words import Say, listing, percent, tick
 
 
 def _share(one: Mapping[str, Any], key: str) -> float:

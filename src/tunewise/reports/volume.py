@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from html import escape
 
+from tunewise.amounts import usable
 from tunewise.nouns import Bill, Comparison, Needs, Recommendation
 from tunewise.reports import decision, story, svg
 from tunewise.reports.bills import unknown
 from tunewise.reports.plots import Figure
 from tunewise.reports.tables import both
-from tunewise.reports.words import Say, listing, rough, tick, usable
+from tunewise.reports.words import Say, listing, rough, tick
 
 
 def cost_lines(comparison: Comparison, recommendation: Recommendation) -> list[tuple[int, Bill]]:

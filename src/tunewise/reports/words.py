@@ -9,11 +9,7 @@ import math
 import unicodedata
 from typing import NamedTuple
 
-from tunewise.amounts import NOTHING as NOTHING
-from tunewise.amounts import number as number
-from tunewise.amounts import points as points
-from tunewise.amounts import signed as signed
-from tunewise.amounts import usable as usable
+from tunewise.amounts import NOTHING, usable
 
 
 class Say(NamedTuple):
